@@ -1,0 +1,1 @@
+"""A real-time media gateway between Telnyx calls and voice applications."""

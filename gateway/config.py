@@ -1,0 +1,138 @@
+"""Every setting, typed, in one list. Read once, by the composition root.
+
+A setting comes from the environment (`GATEWAY_...`, and Telnyx's own `TELNYX_...`) or from a TOML file whose keys are
+the names below in lower case; the environment wins. Unknown keys are refused, so that a misspelt one cannot be lost.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+
+from gateway.errors import ConfigError
+
+__all__ = ["Address", "Settings", "load_settings"]
+
+
+class Address(NamedTuple):
+    """A host and a TCP port; port 0 lets the system choose."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+def _address(value: Any) -> Any:
+    """`host:port`, `[::1]:port` or `:port`."""
+    if not isinstance(value, str):
+        return value
+    host, colon, port = value.rpartition(":")
+    if not colon or not (port.isascii() and port.isdigit()) or int(port) > 65535:
+        raise ValueError(f"{value!r} is not host:port")
+    return Address(host.removeprefix("[").removesuffix("]") or "0.0.0.0", int(port))  # noqa: S104 - `:8080` asks for it
+
+
+def _comma_list(value: Any) -> Any:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+Listen = Annotated[Address, BeforeValidator(_address)]
+CommaList = Annotated[tuple[str, ...], BeforeValidator(_comma_list)]
+
+
+class Settings(BaseModel):
+    """The settings of `telnyx-gateway serve`; units stand in the names or are seconds."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    media_listen: Listen = Field(Address("127.0.0.1", 8765), description="where Telnyx's media sockets come in")
+    http_listen: Listen = Field(Address("127.0.0.1", 8080), description="where webhooks and the API come in")
+    public_media_url: str | None = Field(
+        None,
+        pattern=r"^wss?://",
+        description="what Telnyx is told as stream URL; from the listen address if unset",
+    )
+    media_auth: Literal["token", "none"] = Field(
+        "token", description="`none` admits any stream, on a loopback address and to a loopback `Host` only"
+    )
+    transport: Literal["websockets"] = Field("websockets", description="what drives the media sockets")
+    sinks: CommaList = Field(("recorder",), description="sinks for each call, comma-separated; may be empty")
+    agent: str | None = Field(None, description="what answers the caller: `echo`, or nothing")
+    api_key: SecretStr | None = Field(
+        None, description="key of the API; made at the first start and kept in the data folder if unset"
+    )
+    data_dir: Path = Field(Path("data"), description="folder of recordings and keys")
+    stream_codec: Literal["PCMU", "PCMA", "L16"] = Field(
+        "PCMU",
+        description="codec asked of Telnyx for both directions; what comes in is read from the stream itself",
+    )
+    stream_sample_rate: Literal[8000, 16000, 22050, 24000, 48000] = Field(
+        8000, description="rate asked of Telnyx, in Hz; G.711 has 8000 only"
+    )
+    l16_byte_order: Literal["little", "big"] = Field("little", description="byte order of L16 on the wire")
+    max_calls: int = Field(500, ge=1, description="concurrent media streams; more are closed with 1013")
+    max_call_seconds: float = Field(14_400, gt=0, description="longest media stream")
+    max_message_bytes: int = Field(1_048_576, ge=1024, description="largest message a media socket may send")
+    start_timeout: float = Field(60, gt=0, description="seconds a connected stream may take to send `start`")
+    drain_timeout: float = Field(3600, ge=0, description="seconds that running calls get after SIGTERM")
+    playout_lead_ms: int = Field(160, ge=20, le=5000, description="how far ahead of its time sound is sent")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="what is logged")
+    log_format: Literal["auto", "text", "json"] = Field("auto", description="`auto`: text on a terminal, else JSON")
+
+    telnyx_api_key: SecretStr | None = Field(None, description="key for Telnyx's API")
+    telnyx_public_key: str | None = Field(None, description="key that webhooks are signed with, base64 of 32 octets")
+    telnyx_base_url: str = Field(
+        "https://api.telnyx.com/v2", pattern=r"^https?://", description="Telnyx's API, or the simulator's"
+    )
+
+
+_ENVIRONMENT_PREFIX = "GATEWAY_"
+
+
+def load_settings(environment: Mapping[str, str] | None = None, *, config: Path | None = None) -> Settings:
+    """Read the settings.
+
+    Args:
+        environment: The process's own if None.
+        config: A TOML file; the environment wins over it.
+
+    Raises:
+        ConfigError: A key is unknown, a value is wrong, or the file cannot be read. Names every one of them.
+    """
+    environment = os.environ if environment is None else environment
+    values: dict[str, Any] = {} if config is None else _read_toml(config)
+    for name, value in environment.items():
+        if name.startswith(_ENVIRONMENT_PREFIX):
+            values[name.removeprefix(_ENVIRONMENT_PREFIX).lower()] = value
+    for name in ("telnyx_api_key", "telnyx_public_key", "telnyx_base_url"):
+        if name.upper() in environment:
+            values[name] = environment[name.upper()]
+    try:
+        return Settings(**{key: value for key, value in values.items() if value != "" or key == "sinks"})
+    except ValidationError as error:
+        raise ConfigError(_explain(error)) from error
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"cannot read {path}: {error}") from error
+
+
+def _explain(error: ValidationError) -> str:
+    lines = []
+    for problem in error.errors(include_url=False, include_input=False):
+        name = ".".join(str(part) for part in problem["loc"])
+        variable = name.upper() if name.startswith("telnyx_") else _ENVIRONMENT_PREFIX + name.upper()
+        message = "there is no such setting" if problem["type"] == "extra_forbidden" else problem["msg"]
+        lines.append(f"{variable}: {message}")
+    return "\n".join(lines)

@@ -1,0 +1,255 @@
+"""The messages of a media stream: one JSON text each, in both directions.
+
+`inbound` and `outbound` are the carrier's words everywhere in this project: the *inbound* track is what the person
+on the leg says, the *outbound* track is what that person hears.
+
+The structs mirror the JSON, so that encoding a decoded message gives the same message again. Numbers which the
+carrier sends as strings (`sequence_number`, `chunk`, `timestamp`) are accepted as strings or integers, and read with
+`decimal`. Payloads are base64 on the wire and `bytes` here: msgspec decodes them in the same pass.
+
+Source: Telnyx, "Media Streaming over WebSockets" and the AsyncAPI page "Stream call media over WebSocket".
+"""
+
+from typing import Final, Literal, TypeAlias
+
+import msgspec
+
+from gateway.errors import RemoteProtocolError
+
+Number: TypeAlias = str | int
+Track: TypeAlias = Literal["inbound", "outbound"]
+
+AUTH_FIELD: Final = "x-telnyx-streaming-auth-token"
+"""Both the header of the upgrade request and the key inside `connected` that carry the stream's token."""
+
+
+# --- Telnyx to application -------------------------------------------------------------------------------------
+
+
+class Connected(msgspec.Struct, tag_field="event", tag="connected", omit_defaults=True):
+    """The first message on the socket; says nothing about the call yet, except its token where one was asked for."""
+
+    version: str | None = None
+    protocol: str | None = None
+    connected: dict[str, str] | None = None
+
+
+class MediaFormat(msgspec.Struct, frozen=True):
+    """What the payloads of this stream hold. `sample_rate` is the RTP clock (G.722: 8000), in Hz."""
+
+    encoding: str
+    sample_rate: int
+    channels: int = 1
+
+
+class StartBody(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """Which call this stream belongs to, and its format."""
+
+    call_control_id: str
+    media_format: MediaFormat
+    user_id: str | None = None
+    call_session_id: str | None = None
+    from_: str | None = msgspec.field(default=None, name="from")
+    to: str | None = None
+    tags: list[str] | None = None
+    client_state: str | None = None
+    custom_parameters: dict[str, str] | None = None
+
+
+class Start(msgspec.Struct, tag_field="event", tag="start", kw_only=True):
+    """The stream begins; `stream_id` stands here at the top, not in the body."""
+
+    sequence_number: Number
+    stream_id: str
+    start: StartBody
+
+
+class MediaBody(msgspec.Struct, gc=False):
+    """One packet of one track: codec octets without an RTP header."""
+
+    track: Literal["inbound", "outbound", "inbound_track", "outbound_track"]
+    chunk: Number
+    timestamp: Number
+    payload: bytes
+
+
+class Media(msgspec.Struct, tag_field="event", tag="media", gc=False):
+    """About 20 ms of sound from Telnyx."""
+
+    sequence_number: Number
+    stream_id: str
+    media: MediaBody
+
+
+class DtmfBody(msgspec.Struct):
+    """The key that was pressed."""
+
+    digit: str
+
+
+class Dtmf(msgspec.Struct, tag_field="event", tag="dtmf", kw_only=True, omit_defaults=True):
+    """A key was pressed. `occurred_at` (ISO 8601) gives the true order: these messages may overtake each other."""
+
+    sequence_number: Number
+    stream_id: str
+    occurred_at: str | None = None
+    dtmf: DtmfBody
+
+
+class MarkBody(msgspec.Struct):
+    """The name the application chose."""
+
+    name: str
+
+
+class MarkReached(msgspec.Struct, tag_field="event", tag="mark"):
+    """The audio before this mark was played, or `clear` took it away."""
+
+    sequence_number: Number
+    stream_id: str
+    mark: MarkBody
+
+
+class StopBody(msgspec.Struct, omit_defaults=True):
+    """Which call the stream belonged to."""
+
+    user_id: str | None = None
+    call_control_id: str | None = None
+
+
+class Stop(msgspec.Struct, tag_field="event", tag="stop", kw_only=True):
+    """The stream ended; the socket is closed next."""
+
+    sequence_number: Number
+    stream_id: str
+    stop: StopBody = msgspec.field(default_factory=StopBody)
+
+
+class ErrorBody(msgspec.Struct):
+    """One of the codes 100002 to 100005, see `ERROR_TITLES`."""
+
+    code: int
+    title: str = ""
+    detail: str = ""
+
+
+class Error(msgspec.Struct, tag_field="event", tag="error", kw_only=True, omit_defaults=True):
+    """Telnyx did not like what the application sent. The body is called `payload`, not `error`."""
+
+    stream_id: str | None = None
+    payload: ErrorBody
+
+
+ERROR_TITLES: Final = {
+    100002: "unknown_error",
+    100003: "malformed_frame",
+    100004: "invalid_media",
+    100005: "rate_limit_reached",
+}
+
+CarrierMessage: TypeAlias = Connected | Start | Media | Dtmf | MarkReached | Stop | Error
+"""Everything Telnyx sends."""
+
+
+# --- application to Telnyx -------------------------------------------------------------------------------------
+
+
+class PlayBody(msgspec.Struct, gc=False):
+    """Codec octets, 20 ms up to 30 s in `rtp` mode; a whole MP3 file in `mp3` mode."""
+
+    payload: bytes
+
+
+class Play(msgspec.Struct, tag_field="event", tag="media", gc=False):
+    """Sound to be played into the call."""
+
+    media: PlayBody
+
+
+class Mark(msgspec.Struct, tag_field="event", tag="mark"):
+    """Asks for a `MarkReached` when everything sent so far was played."""
+
+    mark: MarkBody
+
+
+class Clear(msgspec.Struct, tag_field="event", tag="clear"):
+    """Stop what plays, drop what is queued, return every queued mark."""
+
+
+ApplicationMessage: TypeAlias = Play | Mark | Clear
+"""Everything an application sends."""
+
+
+# --- text to message and back ----------------------------------------------------------------------------------
+
+
+class UnknownEvent(msgspec.Struct):
+    """A well-formed message of a kind this version does not know: counted, then ignored."""
+
+    event: str
+
+
+_carrier: msgspec.json.Decoder[CarrierMessage] = msgspec.json.Decoder(CarrierMessage)
+_application: msgspec.json.Decoder[ApplicationMessage] = msgspec.json.Decoder(ApplicationMessage)
+_unknown = msgspec.json.Decoder(UnknownEvent)
+_CARRIER_EVENTS: Final = frozenset({"connected", "start", "media", "dtmf", "mark", "stop", "error"})
+_APPLICATION_EVENTS: Final = frozenset({"media", "mark", "clear"})
+
+encode = msgspec.json.Encoder().encode
+"""Message to wire text, as UTF-8 bytes: what a WebSocket text frame carries."""
+
+
+def decode_carrier(text: str | bytes) -> CarrierMessage | UnknownEvent:
+    """Read what Telnyx sent.
+
+    Args:
+        text: One whole message. Hostile input is expected.
+
+    Raises:
+        RemoteProtocolError: Not JSON, or a known event in a wrong shape.
+    """
+    try:
+        return _carrier.decode(text)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        return _unknown_event(text, _CARRIER_EVENTS, error)
+
+
+def decode_application(text: str | bytes) -> ApplicationMessage | UnknownEvent:
+    """Read what an application sent. Otherwise as `decode_carrier`."""
+    try:
+        return _application.decode(text)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        return _unknown_event(text, _APPLICATION_EVENTS, error)
+
+
+def _unknown_event(text: str | bytes, known: frozenset[str], error: Exception) -> UnknownEvent:
+    """Tell an event we do not know from a message that is none. The slow path: nothing good comes here."""
+    try:
+        message = _unknown.decode(text)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        raise RemoteProtocolError(f"not a media-stream message: {error}") from error
+    if message.event in known:
+        raise RemoteProtocolError(f"malformed {message.event!r} message: {error}") from error
+    return message
+
+
+def decimal(value: Number, field: str) -> int:
+    """Read a number that the carrier may send as a string.
+
+    Args:
+        value: As decoded from the JSON.
+        field: Its name, for the error.
+
+    Returns:
+        0 up to 2**63 - 1.
+
+    Raises:
+        RemoteProtocolError: Negative, too large, or anything but ASCII digits. `int()` alone would also take other
+            scripts' digits, underscores and spaces, and fails on very long texts with an error of its own.
+    """
+    if type(value) is str and len(value) <= 19 and value.isascii() and value.isdigit():
+        value = int(value)
+    if type(value) is int and 0 <= value < 2**63:
+        return value
+    shown = repr(value)
+    raise RemoteProtocolError(f"{field} is {shown[:40]}, want a decimal number below 2**63")

@@ -1,0 +1,1 @@
+"""The media sockets: transports, admission, the sessions behind them, and the way down."""
