@@ -14,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, V
 
 from gateway.errors import ConfigError
 
-__all__ = ["Address", "Settings", "load_settings"]
+__all__ = ["Address", "Settings", "load_settings", "parse_address"]
 
 
 class Address(NamedTuple):
@@ -28,14 +28,23 @@ class Address(NamedTuple):
         return f"{host}:{self.port}"
 
 
-def _address(value: Any) -> Any:
-    """`host:port`, `[::1]:port` or `:port`."""
-    if not isinstance(value, str):
-        return value
-    host, colon, port = value.rpartition(":")
-    if not colon or not (port.isascii() and port.isdigit()) or int(port) > 65535:
-        raise ValueError(f"{value!r} is not host:port")
+def parse_address(text: str) -> Address:
+    """Read `host:port`, `[::1]:port`, or `:port` for every address of this machine.
+
+    Raises:
+        ConfigError: It is none of these.
+    """
+    host, colon, port = text.rpartition(":")
+    if not colon or not (port.isascii() and port.isdigit() and len(port) <= 5) or int(port) > 65535:
+        raise ConfigError(f"{text!r} is not host:port")
     return Address(host.removeprefix("[").removesuffix("]") or "0.0.0.0", int(port))  # noqa: S104 - `:8080` asks for it
+
+
+def _address(value: Any) -> Any:
+    try:
+        return parse_address(value) if isinstance(value, str) else value
+    except ConfigError as error:
+        raise ValueError(str(error)) from error
 
 
 def _comma_list(value: Any) -> Any:
@@ -83,6 +92,7 @@ class Settings(BaseModel):
     max_message_bytes: int = Field(1_048_576, ge=1024, description="largest message a media socket may send")
     start_timeout: float = Field(60, gt=0, description="seconds a connected stream may take to send `start`")
     drain_timeout: float = Field(3600, ge=0, description="seconds that running calls get after SIGTERM")
+    reorder_ms: int = Field(60, ge=0, le=1000, description="how long a gap waits for the packets that belong there")
     playout_lead_ms: int = Field(160, ge=20, le=5000, description="how far ahead of its time sound is sent")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="what is logged")
     log_format: Literal["auto", "text", "json"] = Field("auto", description="`auto`: text on a terminal, else JSON")

@@ -72,9 +72,8 @@ class CallDirectory:
     """All calls by `call_control_id`, oldest first.
 
     Args:
-        keep_ended: How many ended calls to remember; the oldest are forgotten first.
-        keep_open: How many calls to remember that have not ended as far as we know. A call whose hang-up was never
-            told would stay for ever otherwise.
+        keep_ended: How many calls to remember whose stream or life is over; the oldest are forgotten first.
+        keep_open: How many others to remember. A call of which nothing more is ever told would stay otherwise.
         clock: Unix time, in seconds.
     """
 
@@ -103,7 +102,7 @@ class CallDirectory:
             if len(self._open) > self._keep_open:
                 self._open.popitem(last=False)
         record.advance(state, now=self._clock())
-        if record.state is CallState.ENDED and call_control_id in self._open:
+        if record.state >= CallState.STOPPED and call_control_id in self._open:
             del self._open[call_control_id]
             self._ended[call_control_id] = record
             if len(self._ended) > self._keep_ended:

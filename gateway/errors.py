@@ -14,6 +14,8 @@ Beside the tree stands `audio_codecs.CodecError`, as the codecs know nothing of 
 decoded; conceal the frame, count it.
 """
 
+from typing import Literal
+
 __all__ = [
     "AdmissionError",
     "ConfigError",
@@ -48,15 +50,29 @@ class UnsupportedCodecError(RemoteProtocolError):
 
 
 class SignatureError(GatewayError):
-    """A webhook's signature is missing, stale or wrong."""
+    """A webhook's signature is missing, stale or wrong.
+
+    Attributes:
+        reason: Which of these, as a short constant, good for a log field and a counter.
+    """
+
+    def __init__(self, reason: Literal["missing", "malformed", "stale", "wrong"], message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class AdmissionError(GatewayError):
-    """A media socket may not come in; `reason` is a short constant, good for a log field and a counter."""
+    """A media socket may not come in.
 
-    def __init__(self, reason: str, message: str) -> None:
+    Attributes:
+        reason: A short constant, good for a log field and a counter.
+        status: The HTTP status to refuse the upgrade with.
+    """
+
+    def __init__(self, reason: str, status: int, message: str) -> None:
         super().__init__(message)
         self.reason = reason
+        self.status = status
 
 
 class SinkError(GatewayError):

@@ -38,6 +38,7 @@ from gateway.protocol.messages import (
     MarkReached,
     Media,
     MediaBody,
+    Number,
     Play,
     PlayBody,
     Start,
@@ -70,7 +71,7 @@ class MediaReceived(msgspec.Struct, frozen=True, gc=False):
     track: Track  # whose sound it is, in the carrier's sense
     sequence_number: int  # order on this WebSocket, shared by all kinds of messages; `start` has 1
     chunk: int  # order of the audio; whether it counts per track or per stream is not documented
-    timestamp: int  # opaque: its unit is not documented
+    timestamp: Number  # opaque, as it came: its unit is not documented
     payload: bytes  # in the codec that `start` announced; may be empty
 
 
@@ -126,7 +127,7 @@ class MediaStream:
                 _TRACKS[body.track],
                 decimal(message.sequence_number, "sequence_number"),
                 decimal(body.chunk, "media.chunk"),
-                decimal(body.timestamp, "media.timestamp"),
+                body.timestamp,
                 body.payload,
             )
         match message, self.state:

@@ -1,0 +1,27 @@
+"""The agent that says what it hears: the first thing to try, and what the benchmarks measure."""
+
+from gateway.agents.base import Agent
+from gateway.call import Call
+from gateway.media.frame import AudioFrame
+from gateway.sinks.base import INBOUND
+
+__all__ = ["Echo"]
+
+
+class Echo(Agent):
+    """Plays every inbound frame back, in the wake-up it came in."""
+
+    async def run(self, call: Call) -> None:
+        """Listen until the call ends."""
+        call.listen(_EchoSink(call))
+        await call.wait_ended()
+
+
+class _EchoSink:
+    tracks = INBOUND
+
+    def __init__(self, call: Call) -> None:
+        self._send_audio = call.send_audio
+
+    def write(self, frame: AudioFrame) -> None:
+        self._send_audio(frame.samples, frame.sample_rate)

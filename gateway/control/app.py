@@ -1,0 +1,114 @@
+"""The HTTP side as one aiohttp application: webhooks, health, and what the operator asks about calls."""
+
+import hmac
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from aiohttp import web
+from aiohttp.typedefs import Middleware
+from structlog.typing import FilteringBoundLogger
+
+from gateway.config import Address
+from gateway.control.problems import Handler, problem, problem_middleware
+from gateway.control.webhooks import MAX_WEBHOOK_BYTES, WebhookReceiver
+from gateway.directory import CallDirectory
+
+__all__ = ["listen", "make_app"]
+
+_MAX_LIMIT: Final = 1000
+
+
+def make_app(
+    *,
+    webhooks: WebhookReceiver,
+    directory: CallDirectory,
+    api_key: str,
+    ready: Callable[[], bool],
+    counters: Callable[[], Mapping[str, Any]],
+    log: FilteringBoundLogger,
+) -> web.Application:
+    """Put the routes together.
+
+    Args:
+        webhooks: Takes what Telnyx posts.
+        directory: The calls that `/v1` shows.
+        api_key: What `/v1` wants as bearer token.
+        ready: Whether new calls may come.
+        counters: JSON-ready values, shown beside the calls.
+        log: Gets the exceptions of handlers.
+    """
+    calls = _Calls(directory, counters)
+    v1 = web.Application(middlewares=[_bearer_middleware(api_key)])
+    v1.router.add_get("/calls", calls.list)
+    v1.router.add_get("/calls/{call_control_id:[^/]+}", calls.show)
+
+    async def healthz(_: web.Request) -> web.Response:
+        return web.json_response({"status": "ok"})
+
+    async def readyz(_: web.Request) -> web.Response:
+        return web.json_response({"status": "ready"}) if ready() else problem(503, "not ready for new calls")
+
+    app = web.Application(client_max_size=MAX_WEBHOOK_BYTES, middlewares=[problem_middleware(log)])
+    app.router.add_post("/webhooks/telnyx", webhooks.handle)
+    app.router.add_get("/healthz", healthz)
+    app.router.add_get("/readyz", readyz)
+    app.add_subapp("/v1", v1)
+    return app
+
+
+@asynccontextmanager
+async def listen(app: web.Application, address: Address) -> AsyncIterator[Address]:
+    """Serve the application while the context lasts; gives the address with the port that was bound.
+
+    Without an access log: a path holds ids, and the counters tell the rest. A connection that says nothing for a
+    minute is closed, and requests under way at the end get five seconds.
+    """
+    runner = web.AppRunner(app, access_log=None, keepalive_timeout=60.0, shutdown_timeout=5.0)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, address.host, address.port).start()
+        host, port = runner.addresses[0][:2]
+        yield Address(host, port)
+    finally:
+        await runner.cleanup()
+
+
+class _Calls:
+    """`GET /v1/calls` and `GET /v1/calls/{call_control_id}`."""
+
+    def __init__(self, directory: CallDirectory, counters: Callable[[], Mapping[str, Any]]) -> None:
+        self._directory = directory
+        self._counters = counters
+
+    async def list(self, request: web.Request) -> web.Response:
+        """The calls, newest first and the running ones before the ended, up to `?limit=`; and the counters."""
+        text = request.query.get("limit", "100")
+        if not (len(text) <= 4 and text.isascii() and text.isdigit() and 1 <= int(text) <= _MAX_LIMIT):
+            return problem(400, f"limit is {text[:20]!r}, want 1 to {_MAX_LIMIT}")
+        newest = reversed(deque(self._directory, maxlen=int(text)))
+        return web.json_response(
+            {"calls": [record.describe() for record in newest], "counters": dict(self._counters())}
+        )
+
+    async def show(self, request: web.Request) -> web.Response:
+        """One call."""
+        record = self._directory.get(request.match_info["call_control_id"])
+        if record is None:
+            return problem(404, "no such call, or it is forgotten")
+        return web.json_response(record.describe())
+
+
+def _bearer_middleware(api_key: str) -> Middleware:
+    expected = api_key.encode()
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        given = token.strip().encode("utf-8", "surrogateescape")
+        if scheme.lower() != "bearer" or not hmac.compare_digest(given, expected):
+            return problem(401, "want the gateway's API key", headers={"WWW-Authenticate": 'Bearer realm="gateway"'})
+        return await handler(request)
+
+    return middleware

@@ -1,0 +1,50 @@
+"""What an agent has not looked at yet: a bounded queue between the frame's path and one reader."""
+
+import asyncio
+from collections import deque
+from typing import Generic, TypeVar
+
+__all__ = ["Mailbox"]
+
+T = TypeVar("T")
+
+
+class Mailbox(Generic[T]):
+    """Plain `put` on one side, `async for` on the other.
+
+    Args:
+        limit: How many items may wait; then the oldest is dropped and counted.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.dropped = 0
+        self._items: deque[T] = deque()
+        self._limit = limit
+        self._closed = False
+        self._something = asyncio.Event()
+
+    def put(self, item: T) -> None:
+        """Add an item; nothing is added once closed."""
+        if self._closed:
+            return
+        if len(self._items) == self._limit:
+            self._items.popleft()
+            self.dropped += 1
+        self._items.append(item)
+        self._something.set()
+
+    def close(self) -> None:
+        """Let the reader end once it has read what is here."""
+        self._closed = True
+        self._something.set()
+
+    def __aiter__(self) -> "Mailbox[T]":
+        return self
+
+    async def __anext__(self) -> T:
+        while not self._items:
+            if self._closed:
+                raise StopAsyncIteration
+            self._something.clear()
+            await self._something.wait()
+        return self._items.popleft()

@@ -1,0 +1,71 @@
+"""The ledger of gaps: where the sound of a call is not what was said, and why."""
+
+from typing import Any, Final, Literal, TypeAlias
+
+import msgspec
+
+from gateway.media.frame import FrameTrack
+
+__all__ = ["Cause", "Gap", "GapLedger"]
+
+Cause: TypeAlias = Literal["lost", "bad_payload"]
+"""`lost`: the packet did not come in time. `bad_payload`: it came and could not be decoded."""
+
+_MAX_GAPS: Final = 1000
+
+
+class Gap(msgspec.Struct):
+    """A stretch of made-up sound.
+
+    Attributes:
+        track: Whose sound it stands for.
+        position: Its first sample on the track's time line.
+        length: In samples.
+        cause: Why the sound is not there.
+    """
+
+    track: FrameTrack
+    position: int
+    length: int
+    cause: Cause
+
+
+class GapLedger:
+    """All gaps of one call, in the order they were found.
+
+    Args:
+        max_gaps: How many are kept; the later ones only count in the totals.
+
+    Attributes:
+        gaps: The ones that are kept.
+        gaps_total: How many there were.
+        samples_total: How long they were together, in samples.
+    """
+
+    def __init__(self, max_gaps: int = _MAX_GAPS) -> None:
+        self.gaps: list[Gap] = []
+        self.gaps_total = 0
+        self.samples_total = 0
+        self._max_gaps = max_gaps
+        self._last: dict[FrameTrack, Gap] = {}
+
+    def add(self, track: FrameTrack, position: int, length: int, cause: Cause) -> None:
+        """Enter `length` samples from `position` on; one that begins where the last ended is merged with it."""
+        self.samples_total += length
+        last = self._last.get(track)
+        if last is not None and last.cause == cause and last.position + last.length == position:
+            last.length += length
+            return
+        self.gaps_total += 1
+        self._last[track] = gap = Gap(track, position, length, cause)
+        if len(self.gaps) < self._max_gaps:
+            self.gaps.append(gap)
+
+    def describe(self) -> dict[str, Any]:
+        """The ledger as JSON-ready values; positions and lengths in samples."""
+        return {
+            "gaps": [msgspec.structs.asdict(gap) for gap in self.gaps],
+            "gaps_total": self.gaps_total,
+            "gaps_omitted": self.gaps_total - len(self.gaps),
+            "samples_total": self.samples_total,
+        }

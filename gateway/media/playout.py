@@ -1,0 +1,199 @@
+"""What the application says, on its way to the wire: when each 20 ms leaves, and when it is heard.
+
+Two times belong to each piece of sound. Its *deadline* is when it is to be heard; deadlines of one utterance are
+exactly 20 ms apart, on one clock, so that no error adds up. It *leaves* up to `lead` seconds earlier: the carrier
+queues what comes early, and the lead rides out a stall of the event loop. The lead is only a ceiling on sending ahead.
+A piece that is pushed with nothing before it is due at once and leaves at once, which is why an echo has no delay
+from here.
+
+When the application falls behind, the next piece is due the moment it comes, and starts a new stretch of sound:
+`Heard.starts` tells, so that a recorder can leave the hole where the listener had one.
+
+Marks stand in the queue between the sounds they follow, and leave directly behind them. `clear` drops what has not
+left and forgets what was not yet heard: nothing from before it can leave after it.
+"""
+
+from collections import deque
+from collections.abc import Callable
+
+import msgspec
+import numpy as np
+
+from audio_codecs import Samples
+
+__all__ = ["FRAME_SECONDS", "Heard", "Playout"]
+
+FRAME_SECONDS = 0.02
+"""Length of one message of sound. Telnyx documents 20 ms as the least."""
+
+_LONGEST_PAUSE_CALLED_UNDERRUN = 1.0
+
+
+class Heard(msgspec.Struct, frozen=True, gc=False):
+    """Sound whose deadline has come.
+
+    Attributes:
+        samples: int16, shape (n,), at the playout's rate.
+        starts: It does not continue the piece before it: something was silent in between.
+    """
+
+    samples: Samples
+    starts: bool
+
+
+class _InFlight(msgspec.Struct, frozen=True, gc=False):
+    deadline: float
+    heard: Heard
+
+
+class Playout:
+    """The queue of one call's outgoing sound. Times are seconds on one monotonic clock.
+
+    Args:
+        encode: int16 samples to payload, called once for each piece, as it leaves.
+        sample_rate: Of all samples pushed, in Hz.
+        lead: Seconds that a piece may leave before its deadline.
+        max_queued: Seconds of sound that may wait here; what is pushed beyond it is dropped and counted.
+    """
+
+    def __init__(
+        self, encode: Callable[[Samples], bytes], sample_rate: int, *, lead: float, max_queued: float = 600.0
+    ) -> None:
+        self.samples_dropped = 0
+        self.samples_cleared = 0
+        self.frames_sent = 0
+        self.underruns = 0
+        self._encode = encode
+        self._lead = lead
+        self._frame = round(sample_rate * FRAME_SECONDS)
+        self._most = round(sample_rate * max_queued)
+        self._queue: deque[Samples | str] = deque()
+        self._taken = 0  # samples of the queue's head that have left already
+        self._queued = 0  # samples in the queue that have not
+        self._in_flight: deque[_InFlight] = deque()
+        self._playhead = -np.inf  # deadline of the next piece, unless that has passed
+        self._pad_at = np.inf  # when a tail shorter than a frame stops waiting for more
+        self._utterance_open = False
+
+    def push(self, samples: Samples, *, now: float) -> None:
+        """Queue sound, int16 of shape (n,); any length. A tail shorter than 20 ms waits a little for more."""
+        room = self._most - self._queued
+        if len(samples) > room:
+            self.samples_dropped += len(samples) - room
+            samples = samples[:room]
+        if len(samples):
+            self._queue.append(samples)
+            self._queued += len(samples)
+            self._pad_at = now + FRAME_SECONDS
+
+    def push_mark(self, name: str) -> None:
+        """Queue a mark behind all sound pushed so far; it ends the utterance, so a short tail is padded."""
+        self._queue.append(name)
+
+    def pop(self, *, now: float) -> list[bytes | str]:
+        """Take what is to leave now: payloads as bytes, the names of marks as str, in order."""
+        due: list[bytes | str] = []
+        queue = self._queue
+        while queue and max(self._playhead, now) - self._lead <= now:
+            head = queue[0]
+            if type(head) is str:
+                queue.popleft()
+                due.append(head)
+                self._utterance_open = False
+                continue
+            samples = self._take(now)
+            if samples is None:
+                break
+            due.append(self._depart(samples, now))
+        return due
+
+    def heard(self, *, now: float) -> list[Heard]:
+        """Take what left and whose deadline has come, in order."""
+        heard: list[Heard] = []
+        in_flight = self._in_flight
+        while in_flight and in_flight[0].deadline <= now:
+            heard.append(in_flight.popleft().heard)
+        return heard
+
+    def clear(self) -> int:
+        """Forget all that was not heard yet; call `heard` first. Returns how many samples that was."""
+        unheard = self._queued + sum(len(piece.heard.samples) for piece in self._in_flight)
+        self._queue.clear()
+        self._in_flight.clear()
+        self._taken = self._queued = 0
+        self._playhead = -np.inf
+        self._utterance_open = False
+        self.samples_cleared += unheard
+        return unheard
+
+    @property
+    def queued(self) -> int:
+        """Samples that wait here."""
+        return self._queued
+
+    @property
+    def waiting(self) -> bool:
+        """Whether something left and was not handed out by `heard` yet."""
+        return bool(self._in_flight)
+
+    def deadline(self) -> float | None:
+        """When `pop` will have something next; None while nothing is queued."""
+        if not self._queue:
+            return None
+        if self._queued < self._frame and type(self._queue[-1]) is not str:
+            return max(self._pad_at, self._playhead - self._lead)
+        return self._playhead - self._lead
+
+    def _depart(self, samples: Samples, now: float) -> bytes:
+        """Give a piece its deadline and encode it."""
+        late = now - self._playhead
+        starts = late > 0
+        if starts:
+            if self._utterance_open and FRAME_SECONDS < late < _LONGEST_PAUSE_CALLED_UNDERRUN:
+                self.underruns += 1
+            self._playhead = now
+        self._in_flight.append(_InFlight(self._playhead, Heard(samples, starts)))
+        self._playhead += FRAME_SECONDS
+        self._utterance_open = True
+        self.frames_sent += 1
+        return self._encode(samples)
+
+    def _take(self, now: float) -> Samples | None:
+        """Cut one frame from the queue; None while its tail is too short and may still grow."""
+        head = self._queue[0]
+        assert isinstance(head, np.ndarray)
+        frame = self._frame
+        if self._taken == 0 and len(head) == frame:
+            self._queue.popleft()
+            self._queued -= frame
+            return head
+        parts: list[Samples] = []
+        need = frame
+        for item in self._queue:
+            if isinstance(item, str):
+                break  # the utterance ends here
+            part = item if parts else item[self._taken :]
+            parts.append(part[:need])
+            need -= len(parts[-1])
+            if need == 0:
+                break
+        else:
+            if now < self._pad_at:
+                return None
+        self._drop(frame - need)
+        if need:
+            parts.append(np.zeros(need, np.int16))
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _drop(self, count: int) -> None:
+        """Advance the head of the queue by `count` samples."""
+        self._queued -= count
+        while count:
+            head = self._queue[0]
+            left = len(head) - self._taken
+            if count < left:
+                self._taken += count
+                return
+            count -= left
+            self._taken = 0
+            self._queue.popleft()

@@ -1,0 +1,96 @@
+"""The application's voice in one call: from samples at any rate to messages on the wire, and to the sinks as heard."""
+
+from collections.abc import Callable
+from typing import Any
+
+from audio_codecs import Codec, Samples
+from gateway.media.frame import AudioFrame
+from gateway.media.playout import Playout
+from gateway.media.resample import Resampler
+from gateway.protocol.stream import MediaStream
+
+__all__ = ["Player"]
+
+
+class Player:
+    """Sends sound, marks and `clear` on one stream, each in its time.
+
+    Args:
+        stream: Makes the messages.
+        codec: Of what is sent.
+        transmit: Puts a message on the wire.
+        lead: Seconds that sound may leave before it is to be heard.
+    """
+
+    def __init__(self, stream: MediaStream, codec: Codec, *, transmit: Callable[[bytes], None], lead: float) -> None:
+        self.sample_rate = codec.sample_rate
+        self._stream = stream
+        self._transmit = transmit
+        self._playout = Playout(codec.encode, codec.sample_rate, lead=lead)
+        self._resamplers: dict[int, Resampler] = {}
+        self._end = 0  # of what stands in the application's channel, in samples
+
+    @property
+    def waiting(self) -> bool:
+        """Whether `heard` may have something soon."""
+        return self._playout.waiting
+
+    def send_audio(self, samples: Samples, sample_rate: int, *, now: float) -> None:
+        """Queue sound, int16 of shape (n,), and send what is due."""
+        if sample_rate != self.sample_rate:
+            resampler = self._resamplers.get(sample_rate)
+            if resampler is None:
+                resampler = self._resamplers[sample_rate] = Resampler(sample_rate, self.sample_rate)
+            samples = resampler.push(samples)
+        self._playout.push(samples, now=now)
+        self.send_due(now=now)
+
+    def mark(self, name: str, *, now: float) -> None:
+        """Queue a mark behind the sound so far."""
+        self._playout.push_mark(name)
+        self.send_due(now=now)
+
+    def clear(self) -> None:
+        """Drop what is queued here and at Telnyx; call `heard` first."""
+        self._playout.clear()
+        for resampler in self._resamplers.values():
+            resampler.reset()
+        self._transmit(self._stream.send_clear())
+
+    def send_due(self, *, now: float) -> None:
+        """Send what is to leave by now."""
+        for item in self._playout.pop(now=now):
+            if type(item) is bytes:
+                self._transmit(self._stream.send_media(item))
+            elif type(item) is str:
+                self._transmit(self._stream.send_mark(item))
+
+    def deadline(self) -> float | None:
+        """When `send_due` will have something; None while nothing is queued."""
+        return self._playout.deadline()
+
+    def heard(self, caller_position: int, *, now: float) -> list[AudioFrame]:
+        """Take the sound whose time to be heard has come, as `played` frames on the call's time line.
+
+        Args:
+            caller_position: Where the caller's channel stands, in samples at this player's rate. Sound that follows
+                a silence is placed there, or at the end of what stands in the application's channel if that is later.
+            now: The present.
+        """
+        frames: list[AudioFrame] = []
+        for piece in self._playout.heard(now=now):
+            position = max(self._end, caller_position) if piece.starts else self._end
+            frames.append(AudioFrame("played", piece.samples, self.sample_rate, position))
+            self._end = position + len(piece.samples)
+        return frames
+
+    def describe(self) -> dict[str, Any]:
+        """Counters as JSON-ready values."""
+        playout = self._playout
+        return {
+            "frames_sent": playout.frames_sent,
+            "samples_queued": playout.queued,
+            "samples_cleared": playout.samples_cleared,
+            "samples_dropped": playout.samples_dropped,
+            "underruns": playout.underruns,
+        }

@@ -1,0 +1,237 @@
+"""The transport on `websockets`: its Sans-I/O `ServerProtocol` inside an `asyncio.Protocol` of our own.
+
+The library's own server gives each connection a task and each message a trip through a queue; here a text is a plain
+call from the socket to the session. The library still does the handshake, the framing, the masking and the closing
+handshake. What its Sans-I/O layer leaves to its owner is done here: whole messages and UTF-8 (`assembler`), signs of
+life (`keepalive`), every timeout, and the limit on what may wait to be sent.
+
+No extension is offered: compressing 200 octets of base64 costs more than it saves.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import cast
+
+from structlog.typing import FilteringBoundLogger
+from websockets.frames import CloseCode as WireCloseCode
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Request
+from websockets.protocol import State
+from websockets.server import ServerProtocol
+
+from gateway.errors import AdmissionError
+from gateway.server.assembler import MessageAssembler, MessageError
+from gateway.server.keepalive import KeepAlive, Verdict
+from gateway.server.transport import Admit, CloseCode, Handshake, Limits, Session, SocketCounters
+
+__all__ = ["WebSocketConnection"]
+
+
+class WebSocketConnection(asyncio.Protocol):
+    """One TCP connection on the media port; the `Link` of its session once the upgrade is done.
+
+    Args:
+        admit: Decides over the upgrade request and makes the session.
+        limits: What the other end may do.
+        clock: Monotonic seconds, handed on with every text.
+        counters: Where refused, failed and dropped sockets are counted.
+        log: Where they are told.
+        on_open: Called with this connection when it is made, and on_close when it is lost: the server's book-keeping.
+        on_close: See `on_open`.
+    """
+
+    def __init__(
+        self,
+        *,
+        admit: Admit,
+        limits: Limits,
+        clock: Callable[[], float],
+        counters: SocketCounters,
+        log: FilteringBoundLogger,
+        on_open: Callable[["WebSocketConnection"], None],
+        on_close: Callable[["WebSocketConnection"], None],
+    ) -> None:
+        self._admit = admit
+        self._limits = limits
+        self._clock = clock
+        self._counters = counters
+        self._log = log
+        self._on_open = on_open
+        self._on_close = on_close
+        self._loop = asyncio.get_running_loop()
+        self._protocol = ServerProtocol(max_size=limits.max_message_bytes)
+        self._assembler = MessageAssembler(limits.max_message_bytes)
+        self._keepalive = KeepAlive(limits.ping_interval, limits.ping_timeout, now=clock())
+        self._session: Session | None = None
+        self._transport: asyncio.Transport
+        self._receiving = False
+        self._closed = False  # by us: what still comes is of no interest
+        self._closing = False  # the closing handshake's time is running
+        self._write_paused = False
+        self._watch: asyncio.TimerHandle | None = None  # handshake, then keep-alive, then closing handshake
+        self._write_watch: asyncio.TimerHandle | None = None
+
+    # --- asyncio.Protocol -----------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A TCP connection came in."""
+        self._transport = cast(asyncio.Transport, transport)
+        self._on_open(self)
+        self._watch = self._loop.call_later(self._limits.handshake_timeout, self._give_up, "no_handshake")
+
+    def data_received(self, data: bytes) -> None:
+        """Octets came: read every frame in them, and send what that made in one go."""
+        now = self._clock()
+        self._keepalive.last_heard = now
+        protocol = self._protocol
+        self._receiving = True
+        protocol.receive_data(data)
+        for event in protocol.events_received():
+            if type(event) is Frame:
+                self._frame_received(event, now)
+            else:
+                self._handshake(cast(Request, event))
+        self._receiving = False
+        self._flush()
+
+    def eof_received(self) -> None:
+        """The other end will send nothing more."""
+        self._protocol.receive_eof()
+        self._flush()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The TCP connection is gone, cleanly or not."""
+        for timer in (self._watch, self._write_watch):
+            if timer is not None:
+                timer.cancel()
+        self._on_close(self)
+        session, self._session = self._session, None
+        if session is not None:
+            close = self._protocol.close_rcvd or self._protocol.close_sent
+            session.link_lost(*(CloseCode.ABNORMAL, "") if close is None else (close.code, close.reason))
+
+    def pause_writing(self) -> None:
+        """The system's buffers are full: the other end does not read as fast as we send, or not at all."""
+        self._write_paused = True
+        self._write_watch = self._loop.call_later(self._limits.write_timeout, self._give_up, "does_not_read")
+
+    def resume_writing(self) -> None:
+        """The other end reads again."""
+        self._write_paused = False
+        if self._write_watch is not None:
+            self._write_watch.cancel()
+            self._write_watch = None
+
+    # --- Link -----------------------------------------------------------------------------------------------------
+
+    def send(self, text: bytes) -> None:
+        """Send one text message; while octets are being received, with everything else that they made."""
+        if self._protocol.state is not State.OPEN:
+            return
+        self._protocol.send_text(text)
+        if not self._receiving:
+            self._flush()
+
+    def close(self, code: CloseCode, reason: str) -> None:
+        """Start the closing handshake."""
+        self._closed = True
+        if self._protocol.state is not State.OPEN:
+            return
+        self._protocol.send_close(WireCloseCode(code) if code < 3000 else int(code), reason)
+        if not self._receiving:
+            self._flush()
+
+    def abort(self) -> None:
+        """Drop the TCP connection at once."""
+        self._transport.abort()
+
+    # --- inside ---------------------------------------------------------------------------------------------------
+
+    def _handshake(self, request: Request) -> None:
+        """Answer the upgrade request: first the protocol's own rules, then admission."""
+        response = self._protocol.accept(request)
+        if response.status_code == 101:
+            handshake = Handshake(
+                request.path, {name.lower(): value for name, value in request.headers.raw_items()}, self._peer()
+            )
+            try:
+                self._session = self._admit(handshake, self)
+            except AdmissionError as error:
+                self._refused(error.reason, error.status)
+                response = self._protocol.reject(error.status, f"{error}\n")
+        else:
+            self._refused("no_websocket", response.status_code)
+        self._protocol.send_response(response)
+        if self._session is not None:
+            self._rearm(self._limits.ping_interval, self._check_alive)
+            self._session.link_open()
+
+    def _frame_received(self, frame: Frame, now: float) -> None:
+        session = self._session
+        if session is None or self._closed:
+            return
+        try:
+            if frame.opcode is Opcode.TEXT or frame.opcode is Opcode.CONT:
+                text = self._assembler.push(bytes(frame.data), final=frame.fin)
+                if text is not None:
+                    session.text_received(text, now=now)
+            elif frame.opcode is Opcode.BINARY:
+                raise MessageError(CloseCode.UNSUPPORTED_DATA, "media streams are text, this message is binary")
+            # The library answers pings and close frames itself; any octet was a sign of life already.
+        except MessageError as error:
+            self._failed(error.code, error)
+            self.close(error.code, str(error))
+
+    def _flush(self) -> None:
+        """Hand what the protocol made to the system, and see whether a close is under way."""
+        transport = self._transport
+        for octets in self._protocol.data_to_send():
+            if octets:
+                transport.write(octets)
+            elif transport.can_write_eof():
+                transport.write_eof()
+        if self._protocol.state is State.OPEN:
+            if self._write_paused and transport.get_write_buffer_size() > self._limits.max_write_bytes:
+                self._give_up("does_not_read")
+        elif self._protocol.close_expected() and not self._closing:
+            self._closing = True
+            self._rearm(self._limits.close_timeout, self._give_up, "no_close")
+            failure, sent = self._protocol.parser_exc, self._protocol.close_sent
+            if failure is not None and sent is not None:
+                self._failed(sent.code, failure)
+
+    def _check_alive(self) -> None:
+        now = self._clock()
+        match self._keepalive.check(now=now):
+            case Verdict.DEAD:
+                self._give_up("no_sign_of_life")
+                return
+            case Verdict.ASK:
+                self._protocol.send_ping(b"")
+                self._flush()
+            case Verdict.ALIVE:
+                pass
+        self._rearm(max(0.001, self._keepalive.deadline() - now), self._check_alive)
+
+    def _rearm(self, delay: float, callback: Callable[..., None], *args: str) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+        self._watch = self._loop.call_later(delay, callback, *args)
+
+    def _give_up(self, reason: str) -> None:
+        """Cut the connection: the other end would not take a closing handshake."""
+        self._counters.dropped[reason] += 1
+        self._log.warning("media socket dropped", reason=reason, peer=self._peer())
+        self._transport.abort()
+
+    def _refused(self, reason: str, status: int) -> None:
+        self._counters.refused[reason] += 1
+        self._log.warning("media socket refused", reason=reason, status=status, peer=self._peer())
+
+    def _failed(self, code: int, error: Exception) -> None:
+        self._counters.failed[str(code)] += 1
+        self._log.warning("media socket failed", code=code, error=str(error), peer=self._peer())
+
+    def _peer(self) -> str:
+        name = self._transport.get_extra_info("peername")
+        return f"{name[0]}:{name[1]}" if isinstance(name, tuple) else ""

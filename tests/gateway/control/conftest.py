@@ -1,0 +1,45 @@
+"""What the tests of the HTTP side share: a logger that keeps its lines, and events to tell of."""
+
+import asyncio
+from collections.abc import Mapping, MutableMapping
+from typing import Any, NamedTuple
+
+import pytest
+import structlog
+from structlog.testing import LogCapture
+from structlog.typing import FilteringBoundLogger
+
+from gateway.control.dispatcher import EventDispatcher
+from gateway.protocol.events import Event, parse_event
+from tests.gateway.protocol.test_events import webhook
+
+
+class Log(NamedTuple):
+    """A logger, and what was logged to it."""
+
+    logger: FilteringBoundLogger
+    lines: list[MutableMapping[str, Any]]
+
+
+@pytest.fixture
+def log() -> Log:
+    capture = LogCapture()
+    logger = structlog.wrap_logger(
+        None, processors=[capture], wrapper_class=structlog.make_filtering_bound_logger("debug")
+    )
+    return Log(logger, capture.entries)
+
+
+def an_event(event_type: str, call_control_id: str | None = "v3:a", event_id: str = "1", **payload: Any) -> Event:
+    """One event, read from a webhook as Telnyx writes it."""
+    fields: Mapping[str, Any] = {"call_control_id": call_control_id, **payload}
+    return parse_event(webhook(event_type, dict(fields), id=event_id))
+
+
+async def settle(dispatcher: EventDispatcher) -> None:
+    """Let the events that were taken be handled; none of them may wait for the outside."""
+    for _ in range(1000):
+        if not dispatcher.pending:
+            return
+        await asyncio.sleep(0)
+    pytest.fail(f"{dispatcher.pending} events are not done")

@@ -1,0 +1,326 @@
+"""The service: recordings grow while streams run, and become final whatever ends the streams."""
+
+import asyncio
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import structlog
+from structlog.testing import capture_logs
+
+from audio_codecs import Samples
+from gateway.errors import SinkError
+from gateway.media.frame import AudioFrame, FrameTrack
+from gateway.sinks.base import AudioSink, SinkFactory
+from gateway.sinks.recorder import Recorder
+from tests.gateway.sinks.test_recorder_recording import no_file_beyond, sidecar, stream_info
+from tests.gateway.sinks.test_recorder_wav import noise, read_wav
+
+
+def make_recorder(folder: Path, **options: Any) -> Recorder:
+    return Recorder(folder, log=structlog.get_logger(), **options)
+
+
+@pytest.fixture
+async def recorder(tmp_path: Path) -> AsyncIterator[Recorder]:
+    """One that writes often, so that tests are quick."""
+    async with make_recorder(tmp_path, flush_interval=0.04) as recorder:
+        yield recorder
+
+
+def write(sink: AudioSink, track: FrameTrack, samples: Samples, *, start: int = 0) -> None:
+    """Write sound as frames of 20 ms at 8000 Hz."""
+    for at in range(0, len(samples), 160):
+        sink.write(AudioFrame(track, samples[at : at + 160], 8000, start + at))
+
+
+def only(folder: Path) -> Path:
+    """The one recording there is."""
+    (recording,) = folder.iterdir()
+    return recording
+
+
+def keep_busy(recorder: Recorder, until: threading.Event) -> None:
+    """A disk that does not answer: the writer thread stands still."""
+
+    def stand_still() -> None:
+        until.wait(timeout=10)
+
+    recorder._writer.submit(stand_still)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for the writer thread."""
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - another thread sets no asyncio.Event
+            await asyncio.sleep(0.005)
+
+
+async def test_a_stream_is_recorded_exactly(recorder: Recorder, tmp_path: Path) -> None:
+    caller, application = noise(16_000, 1), noise(3_000, 2)
+    factory: SinkFactory = recorder.open
+    async with factory(stream_info(report=lambda: {"end": "stop"})) as sink:
+        for at in range(0, 16_000, 1600):
+            write(sink, "inbound", caller[at : at + 1600], start=at)
+            if at == 4800:
+                write(sink, "played", application, start=at)
+            await asyncio.sleep(0.01)
+    folder = only(tmp_path)
+    sound = read_wav(folder / "recording.wav")
+    assert np.array_equal(sound[:, 0], caller)
+    assert np.array_equal(sound[4800:7800, 1], application)
+    assert not sound[:4800, 1].any()
+    assert not sound[7800:, 1].any()
+    values = sidecar(folder)
+    assert values["complete"] is True
+    assert values["played_pieces"] == [[4800, 3000]]
+    assert values["report"] == {"end": "stop"}
+    assert (recorder.recordings_open, recorder.recordings_finished, recorder.recordings_failed) == (0, 1, 0)
+
+
+async def test_a_recording_can_be_played_while_it_runs(recorder: Recorder) -> None:
+    caller = noise(8000)
+    async with recorder.open(stream_info()) as sink:
+        file = sink.folder / "recording.wav"
+        for end in (1600, 4800, 8000):
+            write(sink, "inbound", caller[end - 1600 : end], start=end - 1600)
+            await until(lambda: file.exists() and len(read_wav(file)) == end)  # noqa: B023 - awaited at once
+            assert np.array_equal(read_wav(file)[end - 1600 :, 0], caller[end - 1600 : end])
+        assert recorder.recordings_open == 1
+        assert sidecar(sink.folder)["complete"] is False
+
+
+async def test_a_folders_name_is_our_own_and_sorts_by_time(recorder: Recorder, tmp_path: Path) -> None:
+    async with recorder.open(stream_info()) as one, recorder.open(stream_info()) as other:
+        assert one.folder.parent == other.folder.parent == tmp_path
+        assert one.folder != other.folder
+        assert re.fullmatch(r"20261120T101500Z-[0-9a-f]{8}", one.folder.name)
+
+
+async def test_the_end_of_a_recording_is_one_line_in_the_log(recorder: Recorder) -> None:
+    with capture_logs() as lines:
+        async with recorder.open(stream_info()) as sink:
+            write(sink, "inbound", noise(1600))
+    assert lines == [
+        {
+            "event": "recording finished",
+            "log_level": "info",
+            "recording": sink.folder.name,
+            "stream_id": "stream-1",
+            "duration": 0.2,
+        }
+    ]
+
+
+async def test_a_cancelled_call_keeps_its_recording(recorder: Recorder, tmp_path: Path) -> None:
+    running = asyncio.Event()
+
+    async def call() -> None:
+        async with recorder.open(stream_info()) as sink:
+            write(sink, "inbound", noise(1600))
+            running.set()
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(call())
+    await running.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    folder = only(tmp_path)
+    assert np.array_equal(read_wav(folder / "recording.wav")[:, 0], noise(1600))
+    assert sidecar(folder)["complete"] is True
+
+
+async def test_a_call_cancelled_while_it_closes_leaves_at_once_and_keeps_its_recording(
+    recorder: Recorder, tmp_path: Path
+) -> None:
+    disk_answers, closing = threading.Event(), asyncio.Event()
+
+    async def call() -> None:
+        async with recorder.open(stream_info()) as sink:
+            write(sink, "inbound", noise(1600))
+            keep_busy(recorder, disk_answers)
+            closing.set()
+
+    task = asyncio.create_task(call())
+    await closing.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert recorder.recordings_finished == 0
+    disk_answers.set()
+    await until(lambda: recorder.recordings_finished == 1)
+    folder = only(tmp_path)
+    assert np.array_equal(read_wav(folder / "recording.wav")[:, 0], noise(1600))
+    assert sidecar(folder)["complete"] is True
+
+
+async def test_an_agent_that_fails_keeps_the_recording(recorder: Recorder, tmp_path: Path) -> None:
+    async def call() -> None:
+        async with recorder.open(stream_info()) as sink:
+            write(sink, "inbound", noise(160))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await call()
+    folder = only(tmp_path)
+    assert len(read_wav(folder / "recording.wav")) == 160
+
+
+async def test_a_recorder_that_closes_first_finishes_what_is_open(tmp_path: Path) -> None:
+    recorder = make_recorder(tmp_path)
+    async with recorder:
+        stream = recorder.open(stream_info())
+        sink = await stream.__aenter__()
+        write(sink, "inbound", noise(1600))
+    assert len(read_wav(sink.folder / "recording.wav")) == 1600
+    assert sidecar(sink.folder)["complete"] is True
+    with pytest.raises(SinkError, match="ended"):
+        write(sink, "inbound", noise(160), start=1600)
+    await stream.__aexit__(None, None, None)
+    assert recorder.recordings_finished == 1
+
+
+async def test_a_report_that_fails_costs_no_sound(recorder: Recorder) -> None:
+    def report() -> dict[str, Any]:
+        raise ValueError("no figures")
+
+    async with recorder.open(stream_info(report=report)) as sink:
+        write(sink, "inbound", noise(160))
+    assert len(read_wav(sink.folder / "recording.wav")) == 160
+    assert sidecar(sink.folder)["report"] == {"problem": "cannot report: no figures"}
+
+
+async def test_a_disk_that_refuses_costs_that_recording_only(recorder: Recorder) -> None:
+    async with recorder.open(stream_info()) as small:
+        write(small, "inbound", noise(800))
+        with capture_logs() as lines:
+            async with recorder.open(stream_info()) as large:
+                with no_file_beyond(20_000):
+                    write(large, "inbound", noise(16_000))
+                    await until(lambda: large.recording.stopped is not None)
+                with pytest.raises(SinkError, match="cannot write"):
+                    write(large, "inbound", noise(160), start=16_000)
+        write(small, "inbound", noise(800), start=800)
+    assert len(read_wav(small.folder / "recording.wav")) == 1600
+    assert len(read_wav(large.folder / "recording.wav")) == 0
+    assert sidecar(large.folder)["complete"] is False
+    assert sidecar(large.folder)["problems"]
+    assert [(line["event"], line["frames_dropped"]) for line in lines] == [("recording failed", 100)]
+    assert (recorder.recordings_finished, recorder.recordings_failed, recorder.frames_dropped) == (1, 1, 100)
+
+
+async def test_a_folder_that_cannot_be_made_is_told_with_the_next_frame(tmp_path: Path) -> None:
+    (tmp_path / "recordings").write_text("a file, not a folder")
+    async with make_recorder(tmp_path / "recordings") as recorder:
+        async with recorder.open(stream_info()) as sink:
+            await until(lambda: sink.recording.stopped is not None)
+            with pytest.raises(SinkError, match="cannot begin"):
+                write(sink, "inbound", noise(160))
+        assert recorder.recordings_failed == 1
+
+
+async def test_a_slow_disk_costs_the_recording_and_no_more_memory_than_thirty_seconds(recorder: Recorder) -> None:
+    disk_answers = threading.Event()
+    keep_busy(recorder, disk_answers)
+    async with recorder.open(stream_info()) as sink:
+        write(sink, "inbound", noise(160))
+        await until(lambda: sink.recording.busy)
+        write(sink, "inbound", noise(29 * 8000), start=160)
+        await asyncio.sleep(0.1)
+        assert sink.recording.stopped is None
+        write(sink, "inbound", noise(2 * 8000), start=160 + 29 * 8000)
+        await until(lambda: sink.recording.stopped is not None)
+        with pytest.raises(SinkError, match="the disk is too slow"):
+            write(sink, "inbound", noise(160), start=160 + 31 * 8000)
+        disk_answers.set()
+    assert sidecar(sink.folder)["complete"] is False
+    assert len(read_wav(sink.folder / "recording.wav")) == 160 + 31 * 8000
+
+
+async def test_no_recording_is_begun_while_the_disk_does_not_answer(tmp_path: Path) -> None:
+    now, disk_answers = 1000.0, threading.Event()
+    async with make_recorder(tmp_path, clock=lambda: now) as recorder:
+        keep_busy(recorder, disk_answers)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05), recorder.open(stream_info()):
+                pass
+        now += 11.0
+        with pytest.raises(SinkError, match="not answered for 11 s"):
+            async with recorder.open(stream_info()):
+                pass
+        disk_answers.set()
+        await until(lambda: recorder.recordings_finished == 1)
+        async with recorder.open(stream_info()):
+            pass
+    assert recorder.recordings_finished == 2
+
+
+async def test_two_hundred_recordings_at_once_take_turns(tmp_path: Path) -> None:
+    async with make_recorder(tmp_path, flush_interval=0.4) as recorder:
+        streams = [recorder.open(stream_info()) for _ in range(200)]
+        sinks = [await stream.__aenter__() for stream in streams]
+        for number, sink in enumerate(sinks):
+            write(sink, "inbound", noise(320, number))
+        waiting = [sum(sink.seconds_waiting() > 0 for sink in sinks)]
+        while waiting[-1]:
+            await asyncio.sleep(0.005)
+            waiting.append(sum(sink.seconds_waiting() > 0 for sink in sinks))
+        assert len(set(waiting)) >= 10  # not all at once: at most ten are due in each twentieth of the interval
+        for number, (stream, sink) in enumerate(zip(streams, sinks, strict=True)):
+            write(sink, "played", noise(160, number), start=320)
+            await stream.__aexit__(None, None, None)
+        assert recorder.recordings_finished == 200
+    for number, sink in enumerate(sinks):
+        sound = read_wav(sink.folder / "recording.wav")
+        assert np.array_equal(sound[:320, 0], noise(320, number))
+        assert np.array_equal(sound[320:, 1], noise(160, number))
+
+
+_CALL_UNTIL_KILLED = """
+import asyncio, sys
+from pathlib import Path
+import numpy as np, structlog
+from gateway.media.frame import AudioFrame
+from gateway.sinks.recorder import Recorder
+from tests.gateway.sinks.test_recorder_recording import stream_info
+
+async def call():
+    async with Recorder(Path(sys.argv[1]), log=structlog.get_logger()) as recorder:
+        async with recorder.open(stream_info()) as sink:
+            for number in range(3000):
+                samples = np.arange(number * 160 + 1, number * 160 + 161).astype(np.int16)
+                for track in ("inbound", "played"):
+                    sink.write(AudioFrame(track, samples, 8000, number * 160))
+                print(number * 160 + 160, flush=True)
+                await asyncio.sleep(0.02)
+
+asyncio.run(call())
+"""
+
+
+def test_a_recording_survives_kill_minus_nine_but_for_its_last_second(tmp_path: Path) -> None:
+    root = Path(__file__).parents[3]
+    command = [sys.executable, "-W", "ignore", "-c", _CALL_UNTIL_KILLED, str(tmp_path)]
+    environment = {"PYTHONPATH": f"{root}:{root / 'codecs'}"}
+    heard, deadline = 0, time.monotonic() + 20
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, cwd=root) as process:
+        assert process.stdout is not None
+        while heard < 1.5 * 8000 and time.monotonic() < deadline:
+            heard = int(process.stdout.readline())
+        process.send_signal(signal.SIGKILL)
+    assert heard >= 1.5 * 8000
+    folder = only(tmp_path)
+    sound = read_wav(folder / "recording.wav")
+    assert heard - 8000 <= len(sound)
+    wanted = np.arange(1, len(sound) + 1).astype(np.int16)
+    assert np.array_equal(sound, np.column_stack((wanted, wanted)))
+    assert sidecar(folder)["complete"] is False
