@@ -137,8 +137,8 @@ class Call:
             sample_rate: In Hz; the stream's own if None.
         """
         if self.end_reason is None:
-            self._player.send_audio(samples, sample_rate or self._player.sample_rate, now=self._clock())
-            self._arm()
+            if not self._player.send_audio(samples, sample_rate or self._player.sample_rate, now=self._clock()):
+                self._arm()
 
     def mark(self, name: str) -> None:
         """Ask for a `MarkReached` of this name when all that was said so far was played, or cleared."""
@@ -189,11 +189,13 @@ class Call:
 
     def media_received(self, packet: MediaReceived, *, now: float) -> None:
         """Take one packet, fifty times a second."""
-        if self._player.waiting:
+        in_flight = self._player.in_flight
+        if in_flight and in_flight[0].deadline <= now:
             self._hear(now)
-        for frame in self._receiver.push(packet, now=now):
+        frames = self._receiver.push(packet, now=now)
+        for frame in frames:
             self._fan_out(frame)
-        if self._receiver.deadline() is not None:
+        if len(frames) != 1:  # something waits for its turn, or did until now
             self._arm()
 
     def event_received(self, event: Dtmf | MarkReached | Error) -> None:

@@ -20,6 +20,10 @@ class Player:
         codec: Of what is sent.
         transmit: Puts a message on the wire.
         lead: Seconds that sound may leave before it is to be heard.
+
+    Attributes:
+        sample_rate: Of what is sent, in Hz.
+        in_flight: See `Playout`: whether `heard` has something.
     """
 
     def __init__(self, stream: MediaStream, codec: Codec, *, transmit: Callable[[bytes], None], lead: float) -> None:
@@ -27,16 +31,12 @@ class Player:
         self._stream = stream
         self._transmit = transmit
         self._playout = Playout(codec.encode, codec.sample_rate, lead=lead)
+        self.in_flight = self._playout.in_flight
         self._resamplers: dict[int, Resampler] = {}
         self._end = 0  # of what stands in the application's channel, in samples
 
-    @property
-    def waiting(self) -> bool:
-        """Whether `heard` may have something soon."""
-        return self._playout.waiting
-
-    def send_audio(self, samples: Samples, sample_rate: int, *, now: float) -> None:
-        """Queue sound, int16 of shape (n,), and send what is due."""
+    def send_audio(self, samples: Samples, sample_rate: int, *, now: float) -> bool:
+        """Queue sound, int16 of shape (n,), and send what is due. Returns whether that was all."""
         if sample_rate != self.sample_rate:
             resampler = self._resamplers.get(sample_rate)
             if resampler is None:
@@ -44,6 +44,7 @@ class Player:
             samples = resampler.push(samples)
         self._playout.push(samples, now=now)
         self.send_due(now=now)
+        return not self._playout.queued
 
     def mark(self, name: str, *, now: float) -> None:
         """Queue a mark behind the sound so far."""

@@ -7,7 +7,7 @@ A piece that is pushed with nothing before it is due at once and leaves at once,
 from here.
 
 When the application falls behind, the next piece is due the moment it comes, and starts a new stretch of sound:
-`Heard.starts` tells, so that a recorder can leave the hole where the listener had one.
+`Piece.starts` tells, so that a recorder can leave the hole where the listener had one.
 
 Marks stand in the queue between the sounds they follow, and leave directly behind them. `clear` drops what has not
 left and forgets what was not yet heard: nothing from before it can leave after it.
@@ -21,7 +21,7 @@ import numpy as np
 
 from audio_codecs import Samples
 
-__all__ = ["FRAME_SECONDS", "Heard", "Playout"]
+__all__ = ["FRAME_SECONDS", "Piece", "Playout"]
 
 FRAME_SECONDS = 0.02
 """Length of one message of sound. Telnyx documents 20 ms as the least."""
@@ -29,21 +29,18 @@ FRAME_SECONDS = 0.02
 _LONGEST_PAUSE_CALLED_UNDERRUN = 1.0
 
 
-class Heard(msgspec.Struct, frozen=True, gc=False):
-    """Sound whose deadline has come.
+class Piece(msgspec.Struct, frozen=True, gc=False):
+    """Sound that has left.
 
     Attributes:
+        deadline: When it is to be heard.
         samples: int16, shape (n,), at the playout's rate.
         starts: It does not continue the piece before it: something was silent in between.
     """
 
+    deadline: float
     samples: Samples
     starts: bool
-
-
-class _InFlight(msgspec.Struct, frozen=True, gc=False):
-    deadline: float
-    heard: Heard
 
 
 class Playout:
@@ -54,6 +51,10 @@ class Playout:
         sample_rate: Of all samples pushed, in Hz.
         lead: Seconds that a piece may leave before its deadline.
         max_queued: Seconds of sound that may wait here; what is pushed beyond it is dropped and counted.
+
+    Attributes:
+        queued: Samples that have not left.
+        in_flight: What left and was not handed out by `heard` yet, in the order of the deadlines. To be looked at only.
     """
 
     def __init__(
@@ -63,27 +64,27 @@ class Playout:
         self.samples_cleared = 0
         self.frames_sent = 0
         self.underruns = 0
+        self.in_flight: deque[Piece] = deque()
+        self.queued = 0
         self._encode = encode
         self._lead = lead
         self._frame = round(sample_rate * FRAME_SECONDS)
         self._most = round(sample_rate * max_queued)
         self._queue: deque[Samples | str] = deque()
         self._taken = 0  # samples of the queue's head that have left already
-        self._queued = 0  # samples in the queue that have not
-        self._in_flight: deque[_InFlight] = deque()
         self._playhead = -np.inf  # deadline of the next piece, unless that has passed
         self._pad_at = np.inf  # when a tail shorter than a frame stops waiting for more
         self._utterance_open = False
 
     def push(self, samples: Samples, *, now: float) -> None:
         """Queue sound, int16 of shape (n,); any length. A tail shorter than 20 ms waits a little for more."""
-        room = self._most - self._queued
+        room = self._most - self.queued
         if len(samples) > room:
             self.samples_dropped += len(samples) - room
             samples = samples[:room]
         if len(samples):
             self._queue.append(samples)
-            self._queued += len(samples)
+            self.queued += len(samples)
             self._pad_at = now + FRAME_SECONDS
 
     def push_mark(self, name: str) -> None:
@@ -107,40 +108,30 @@ class Playout:
             due.append(self._depart(samples, now))
         return due
 
-    def heard(self, *, now: float) -> list[Heard]:
+    def heard(self, *, now: float) -> list[Piece]:
         """Take what left and whose deadline has come, in order."""
-        heard: list[Heard] = []
-        in_flight = self._in_flight
+        heard: list[Piece] = []
+        in_flight = self.in_flight
         while in_flight and in_flight[0].deadline <= now:
-            heard.append(in_flight.popleft().heard)
+            heard.append(in_flight.popleft())
         return heard
 
     def clear(self) -> int:
         """Forget all that was not heard yet; call `heard` first. Returns how many samples that was."""
-        unheard = self._queued + sum(len(piece.heard.samples) for piece in self._in_flight)
+        unheard = self.queued + sum(len(piece.samples) for piece in self.in_flight)
         self._queue.clear()
-        self._in_flight.clear()
-        self._taken = self._queued = 0
+        self.in_flight.clear()
+        self._taken = self.queued = 0
         self._playhead = -np.inf
         self._utterance_open = False
         self.samples_cleared += unheard
         return unheard
 
-    @property
-    def queued(self) -> int:
-        """Samples that wait here."""
-        return self._queued
-
-    @property
-    def waiting(self) -> bool:
-        """Whether something left and was not handed out by `heard` yet."""
-        return bool(self._in_flight)
-
     def deadline(self) -> float | None:
         """When `pop` will have something next; None while nothing is queued."""
         if not self._queue:
             return None
-        if self._queued < self._frame and type(self._queue[-1]) is not str:
+        if self.queued < self._frame and type(self._queue[-1]) is not str:
             return max(self._pad_at, self._playhead - self._lead)
         return self._playhead - self._lead
 
@@ -152,7 +143,7 @@ class Playout:
             if self._utterance_open and FRAME_SECONDS < late < _LONGEST_PAUSE_CALLED_UNDERRUN:
                 self.underruns += 1
             self._playhead = now
-        self._in_flight.append(_InFlight(self._playhead, Heard(samples, starts)))
+        self.in_flight.append(Piece(self._playhead, samples, starts))
         self._playhead += FRAME_SECONDS
         self._utterance_open = True
         self.frames_sent += 1
@@ -165,7 +156,7 @@ class Playout:
         frame = self._frame
         if self._taken == 0 and len(head) == frame:
             self._queue.popleft()
-            self._queued -= frame
+            self.queued -= frame
             return head
         parts: list[Samples] = []
         need = frame
@@ -187,7 +178,7 @@ class Playout:
 
     def _drop(self, count: int) -> None:
         """Advance the head of the queue by `count` samples."""
-        self._queued -= count
+        self.queued -= count
         while count:
             head = self._queue[0]
             left = len(head) - self._taken

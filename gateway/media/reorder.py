@@ -205,7 +205,7 @@ class ReorderBuffer:
         """Let pass what is held, then take both numbers from this packet on."""
         self.resynchronisations += 1
         self._drain(lane, float("inf"), ordered)
-        lane.next_chunk, lane.last = -1, None
+        lane.last = None
         self._highest = packet.sequence_number
         self._missing.clear()
 

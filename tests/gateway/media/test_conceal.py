@@ -1,3 +1,5 @@
+import weakref
+
 import numpy as np
 import pytest
 
@@ -57,11 +59,34 @@ def test_the_sound_fades_to_silence_within_60_ms_whatever_the_frames(rate: int) 
 def test_good_sound_ends_the_fade() -> None:
     concealer = Concealer(8000)
     hear(concealer, tone(150, 8000, 0.1), 160)
-    first = concealer.conceal(160)
     concealer.conceal(1600)
     assert not concealer.conceal(160).any()
-    hear(concealer, tone(150, 8000, 0.1), 160)
-    np.testing.assert_array_equal(concealer.conceal(160), first)
+    fresh = Concealer(8000)
+    for one in (concealer, fresh):
+        hear(one, tone(190, 8000, 0.1), 160)
+    made = concealer.conceal(160)
+    assert made.any()
+    np.testing.assert_array_equal(made, fresh.conceal(160))
+
+
+def test_a_loud_click_does_not_pass_for_the_pitch() -> None:
+    sound = np.rint(2000 * np.sin(2 * np.pi * 100 * np.arange(960) / 8000)).astype(np.int16)
+    heard = sound[:800].copy()
+    heard[-270:-254] = 32_000 * np.sign(heard[-158:-142])  # 14 ms before a likeness of it
+    concealer = Concealer(8000)
+    hear(concealer, heard, 160)
+    error = concealer.conceal(80) - sound[800:880] * (1 - np.arange(1, 81) / 480)
+    assert np.abs(error).max() < 200
+
+
+def test_a_huge_frame_is_not_kept_alive() -> None:
+    frame = np.ones(500_000, np.int16)
+    alive = weakref.ref(frame)
+    concealer = Concealer(8000)
+    concealer.heard(frame)
+    del frame
+    assert alive() is None
+    assert concealer.conceal(160).any()
 
 
 @pytest.mark.parametrize("count", [1, 2, 39, 80, 159, 160, 161, 100_000])

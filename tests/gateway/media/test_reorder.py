@@ -80,6 +80,11 @@ def test_the_first_packet_that_waited_in_vain_begins_the_count() -> None:
     assert buffer.packets_lost == 0
 
 
+def test_chunk_1_is_the_first_whatever_is_missing_before_it() -> None:
+    buffer = ReorderBuffer(WINDOW)
+    assert push_all(buffer, [packet(1, 9), packet(2, 10)]) == ["i1", "i2"]
+
+
 def test_a_gap_waits_for_the_window_and_no_longer() -> None:
     buffer = ReorderBuffer(WINDOW)
     push_all(buffer, [packet(1)])
@@ -218,6 +223,23 @@ def test_a_track_that_joins_late_counts_its_own() -> None:
     assert buffer.packets_late == 0
 
 
+def test_a_second_track_far_ahead_of_the_first_counts_its_own() -> None:
+    buffer = ReorderBuffer(WINDOW)
+    push_all(buffer, [packet(1), packet(2)])
+    words = push_all(buffer, [packet(1000, 5, "outbound"), packet(3, 6)]) + told(buffer.flush())
+    assert sorted(words) == ["i3", "o1000"]
+    assert (buffer.resynchronisations, buffer.packets_lost) == (0, 0)
+
+
+def test_what_a_track_has_waiting_goes_with_it_when_counts_are_parted() -> None:
+    buffer = ReorderBuffer(WINDOW)
+    assert push_all(buffer, [packet(1, 3, "outbound"), packet(2, 4)]) == ["o1", "i2"]  # looks like one count
+    assert push_all(buffer, [packet(8, 17), packet(7, 14, "outbound")]) == []
+    words = push_all(buffer, [packet(7, 15)]) + told(buffer.flush())
+    assert [word for word in words if "i" in word] == ["i7", "i8"]
+    assert [word for word in words if "o" in word] == ["-o4", "o7"]
+
+
 def test_a_count_that_seemed_shared_is_parted_when_it_proves_not_to_be() -> None:
     buffer = ReorderBuffer(WINDOW)
     # The first inbound packet is missing, so that chunk 2 after chunk 1 looks like one count for both.
@@ -259,6 +281,7 @@ def test_a_count_that_begins_anew_is_followed_after_50_packets(before: int) -> N
     assert words == [f"i{chunk}" for chunk in range(50, 59)]
     assert buffer.resynchronisations == 1
     assert buffer.packets_late + buffer.packets_duplicated == 49
+    assert push_all(buffer, [packet(60)]) + told(buffer.flush()) == ["-i1", "i60"]
 
 
 def test_a_sequence_number_that_jumps_there_and_back_does_not_stop_the_count_of_losses() -> None:

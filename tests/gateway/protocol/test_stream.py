@@ -111,7 +111,7 @@ def test_unknown_events_are_counted_in_every_state(state: State) -> None:
 
 def test_media_gives_the_packet_with_its_numbers_read() -> None:
     stream = stream_in(State.STREAMING)
-    assert stream.receive_message(TEXTS["media"], now=0.0) == MediaReceived("inbound", 2, 1, 20, b"\xff" * 160)
+    assert stream.receive_message(TEXTS["media"], now=0.0) == MediaReceived("inbound", 2, 1, "20", b"\xff" * 160)
     assert stream.stream_id == "STREAM"
 
 
@@ -125,18 +125,20 @@ def media(**changes: Any) -> str:
 @pytest.mark.parametrize(
     ("changes", "packet"),
     [
-        ({}, MediaReceived("inbound", 4, 2, 40, b"\xff")),
-        ({"sequence_number": 4, "chunk": 2, "timestamp": 40}, MediaReceived("inbound", 4, 2, 40, b"\xff")),
-        ({"track": "inbound_track"}, MediaReceived("inbound", 4, 2, 40, b"\xff")),
-        ({"track": "outbound_track", "chunk": 2**63 - 1}, MediaReceived("outbound", 4, 2**63 - 1, 40, b"\xff")),
-        ({"payload": ""}, MediaReceived("inbound", 4, 2, 40, b"")),
+        ({}, MediaReceived("inbound", 4, 2, "40", b"\xff")),
+        ({"sequence_number": 4, "chunk": 2}, MediaReceived("inbound", 4, 2, "40", b"\xff")),
+        ({"timestamp": 40}, MediaReceived("inbound", 4, 2, 40, b"\xff")),
+        ({"timestamp": "-1.5 s"}, MediaReceived("inbound", 4, 2, "-1.5 s", b"\xff")),
+        ({"track": "inbound_track"}, MediaReceived("inbound", 4, 2, "40", b"\xff")),
+        ({"track": "outbound_track", "chunk": 2**63 - 1}, MediaReceived("outbound", 4, 2**63 - 1, "40", b"\xff")),
+        ({"payload": ""}, MediaReceived("inbound", 4, 2, "40", b"")),
     ],
 )
 def test_media_is_read_leniently_where_that_is_harmless(changes: dict[str, Any], packet: MediaReceived) -> None:
     assert stream_in(State.STREAMING).receive_message(media(**changes), now=0.0) == packet
 
 
-@pytest.mark.parametrize("field", ["sequence_number", "chunk", "timestamp"])
+@pytest.mark.parametrize("field", ["sequence_number", "chunk"])
 @pytest.mark.parametrize("value", ["", "-4", -4, "٤", "1_0", " 4", "9" * 5000, 2**63, 2**64, 10**100])
 def test_media_with_a_number_that_is_none_is_a_remote_error(field: str, value: str | int) -> None:
     stream = stream_in(State.STREAMING)
