@@ -156,8 +156,8 @@ async def _run(url: str, calls: int, settle: float, seconds: float, pid: int) ->
     for number in range(calls):
         _, call = await loop.create_connection(
             lambda number=number: _Call(number, parts.netloc, parts.path),  # type: ignore[misc] # a default argument
-            parts.hostname,
-            parts.port,
+            parts.hostname or "127.0.0.1",
+            parts.port or 80,
         )
         await call.open
         call.start()

@@ -121,9 +121,10 @@ class Call:
         self._tasks: asyncio.TaskGroup | None = None
         self._mailbox: Mailbox[CallItem] | None = None
         self._agent_error: str | None = None
-        self._early: list[AudioFrame] | None = None if options.agent is None else []
+        self._early: list[CallItem] | None = None if options.agent is None else []
         self._slots: list[SinkSlot] = []
         self._hearing: dict[str, tuple[SinkSlot, ...]] = {}
+        self._sort_slots()
         for name, factory in options.sinks.items():
             self._add_slot(name, factory)
 
@@ -136,9 +137,10 @@ class Call:
             samples: int16, shape (n,), mono; any length. Do not write to it afterwards.
             sample_rate: In Hz; the stream's own if None.
         """
-        if self.end_reason is None:
-            if not self._player.send_audio(samples, sample_rate or self._player.sample_rate, now=self._clock()):
-                self._arm()
+        if self.end_reason is not None:
+            return
+        if not self._player.send_audio(samples, sample_rate or self._player.sample_rate, now=self._clock()):
+            self._arm()
 
     def mark(self, name: str) -> None:
         """Ask for a `MarkReached` of this name when all that was said so far was played, or cleared."""
@@ -164,8 +166,9 @@ class Call:
             yield sink
 
         slot = self._add_slot(name, open_it)
-        for frame in self._early or ():
-            slot.write(frame)
+        for item in self._early or ():
+            if isinstance(item, AudioFrame):
+                slot.write(item)
         if self._tasks is not None and self.end_reason is None:
             self._run_slot(slot)
 
@@ -173,8 +176,8 @@ class Call:
         """What happens in this call from now on: inbound frames, keys and marks. For one reader."""
         if self._mailbox is None:
             self._mailbox = Mailbox(_MAILBOX_ITEMS)
-            for frame in self._early or ():
-                self._mailbox.put(frame)
+            for item in self._early or ():
+                self._mailbox.put(item)
             if self.end_reason is not None:
                 self._mailbox.close()
         return self._mailbox
@@ -207,8 +210,7 @@ class Call:
         self._receiver.note(decimal(event.sequence_number, "sequence_number"))
         if isinstance(event, Dtmf):
             self._digits += 1
-        if self._mailbox is not None:
-            self._mailbox.put(event)
+        self._tell_agent(event)
 
     @property
     def payloads_bad(self) -> int:
@@ -268,6 +270,7 @@ class Call:
                 raise
             self.log.warning("agent did not end with its call", grace=self._options.agent_grace)
         except Exception as error:
+            self._early = None  # also where there was no agent to come to its first wait
             self._agent_error = f"{type(error).__name__}: {error}"[:500]
             self.log.exception("agent failed")
 
@@ -296,10 +299,13 @@ class Call:
                 slot.fail(error)
                 self._sort_slots()
         if frame.track == "inbound":
-            if self._mailbox is not None:
-                self._mailbox.put(frame)
-            if self._early is not None:
-                self._early.append(frame)
+            self._tell_agent(frame)
+
+    def _tell_agent(self, item: CallItem) -> None:
+        if self._mailbox is not None:
+            self._mailbox.put(item)
+        if self._early is not None:
+            self._early.append(item)
 
     def _hear(self, now: float) -> None:
         """Tell the sinks what of the application's sound is heard by now."""

@@ -91,6 +91,12 @@ class Settings(BaseModel):
     max_call_seconds: float = Field(14_400, gt=0, description="longest media stream")
     max_message_bytes: int = Field(1_048_576, ge=1024, description="largest message a media socket may send")
     start_timeout: float = Field(60, gt=0, description="seconds a connected stream may take to send `start`")
+    ping_interval: float = Field(
+        20, gt=0, description="seconds of silence after which a socket gets a ping, and as many until it counts as dead"
+    )
+    write_timeout: float = Field(
+        10, gt=0, description="seconds that a socket may not read while something waits for it"
+    )
     drain_timeout: float = Field(3600, ge=0, description="seconds that running calls get after SIGTERM")
     reorder_ms: int = Field(60, ge=0, le=1000, description="how long a gap waits for the packets that belong there")
     playout_lead_ms: int = Field(160, ge=20, le=5000, description="how far ahead of its time sound is sent")

@@ -136,7 +136,12 @@ class Gateway:
                     reorder_window=settings.reorder_ms / 1000,
                     max_duration=settings.max_call_seconds,
                 ),
-                limits=Limits(max_message_bytes=settings.max_message_bytes),
+                limits=Limits(
+                    max_message_bytes=settings.max_message_bytes,
+                    ping_interval=settings.ping_interval,
+                    ping_timeout=settings.ping_interval,
+                    write_timeout=settings.write_timeout,
+                ),
                 max_calls=settings.max_calls,
                 start_timeout=settings.start_timeout,
                 byte_order=settings.l16_byte_order,
@@ -231,6 +236,11 @@ def _check(settings: Settings) -> None:
         raise ConfigError(f"GATEWAY_STREAM_SAMPLE_RATE: {settings.stream_codec} has 8000 Hz only")
     if settings.public_media_url is None and settings.media_listen.host in ("0.0.0.0", "::"):  # noqa: S104 - compared
         raise ConfigError("GATEWAY_PUBLIC_MEDIA_URL: say where Telnyx finds this gateway, as it listens everywhere")
+    if settings.telnyx_public_key is not None:
+        try:
+            load_public_key(settings.telnyx_public_key)
+        except ConfigError as error:
+            raise ConfigError(f"TELNYX_PUBLIC_KEY: {error}") from error
 
 
 def _find_agent(name: str | None) -> AgentFactory | None:
@@ -239,7 +249,7 @@ def _find_agent(name: str | None) -> AgentFactory | None:
     module_name, colon, attribute = name.partition(":")
     try:
         agent = getattr(importlib.import_module(module_name), attribute) if colon else None
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, TypeError, ValueError) as error:  # the last two: `.module` and no module
         raise ConfigError(f"GATEWAY_AGENT: {name!r} cannot be loaded: {error}") from error
     if not (isinstance(agent, type) and issubclass(agent, Agent)):
         raise ConfigError(

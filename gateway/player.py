@@ -1,6 +1,6 @@
 """The application's voice in one call: from samples at any rate to messages on the wire, and to the sinks as heard."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from audio_codecs import Codec, Samples
@@ -42,8 +42,7 @@ class Player:
             if resampler is None:
                 resampler = self._resamplers[sample_rate] = Resampler(sample_rate, self.sample_rate)
             samples = resampler.push(samples)
-        self._playout.push(samples, now=now)
-        self.send_due(now=now)
+        self._send(self._playout.push(samples, now=now))
         return not self._playout.queued
 
     def mark(self, name: str, *, now: float) -> None:
@@ -52,18 +51,23 @@ class Player:
         self.send_due(now=now)
 
     def clear(self) -> None:
-        """Drop what is queued here and at Telnyx; call `heard` first."""
-        self._playout.clear()
+        """Drop what is queued here and at Telnyx; call `heard` first. Telnyx returns all marks, ours included."""
+        marks = self._playout.clear()
         for resampler in self._resamplers.values():
             resampler.reset()
         self._transmit(self._stream.send_clear())
+        for name in marks:
+            self._transmit(self._stream.send_mark(name))
 
     def send_due(self, *, now: float) -> None:
         """Send what is to leave by now."""
-        for item in self._playout.pop(now=now):
-            if type(item) is bytes:
+        self._send(self._playout.pop(now=now))
+
+    def _send(self, due: Sequence[bytes | str]) -> None:
+        for item in due:
+            if isinstance(item, bytes):
                 self._transmit(self._stream.send_media(item))
-            elif type(item) is str:
+            else:
                 self._transmit(self._stream.send_mark(item))
 
     def deadline(self) -> float | None:

@@ -41,6 +41,8 @@ class Pacer:
     def wake_at(self, deadline: float, wake: Wake) -> None:
         """Call `wake(now)` once, when `deadline` has passed; it cannot be taken back, so `wake` looks what is due."""
         slot = math.ceil(deadline / SLOT_SECONDS)
+        if slot * SLOT_SECONDS < deadline:
+            slot += 1  # the division lost a last bit: woken with that slot, the call would find nothing due
         waiting = self._slots.get(slot)
         if waiting is not None:
             waiting.append(wake)

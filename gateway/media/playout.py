@@ -9,12 +9,13 @@ from here.
 When the application falls behind, the next piece is due the moment it comes, and starts a new stretch of sound:
 `Piece.starts` tells, so that a recorder can leave the hole where the listener had one.
 
-Marks stand in the queue between the sounds they follow, and leave directly behind them. `clear` drops what has not
-left and forgets what was not yet heard: nothing from before it can leave after it.
+Marks stand in the queue between the sounds they follow, and leave directly behind them. `clear` drops the sound that
+has not left and forgets what was not yet heard: none from before it can leave after it. The marks among it are given
+back, so that whoever waits for one can be told.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 import numpy as np
@@ -76,8 +77,14 @@ class Playout:
         self._pad_at = np.inf  # when a tail shorter than a frame stops waiting for more
         self._utterance_open = False
 
-    def push(self, samples: Samples, *, now: float) -> None:
-        """Queue sound, int16 of shape (n,); any length. A tail shorter than 20 ms waits a little for more."""
+    def push(self, samples: Samples, *, now: float) -> Sequence[bytes | str]:
+        """Queue sound, int16 of shape (n,), any length; a tail shorter than 20 ms waits a little for more.
+
+        Returns:
+            What is to leave now, as `pop`.
+        """
+        if not self._queue and len(samples) == self._frame and self._playhead - self._lead <= now:
+            return (self._depart(samples, now),)  # the usual case of what is live: nothing to queue
         room = self._most - self.queued
         if len(samples) > room:
             self.samples_dropped += len(samples) - room
@@ -86,6 +93,7 @@ class Playout:
             self._queue.append(samples)
             self.queued += len(samples)
             self._pad_at = now + FRAME_SECONDS
+        return self.pop(now=now)
 
     def push_mark(self, name: str) -> None:
         """Queue a mark behind all sound pushed so far; it ends the utterance, so a short tail is padded."""
@@ -95,13 +103,15 @@ class Playout:
         """Take what is to leave now: payloads as bytes, the names of marks as str, in order."""
         due: list[bytes | str] = []
         queue = self._queue
-        while queue and max(self._playhead, now) - self._lead <= now:
+        while queue:
             head = queue[0]
             if type(head) is str:
                 queue.popleft()
                 due.append(head)
                 self._utterance_open = False
                 continue
+            if self._playhead - self._lead > now:
+                break
             samples = self._take(now)
             if samples is None:
                 break
@@ -116,22 +126,22 @@ class Playout:
             heard.append(in_flight.popleft())
         return heard
 
-    def clear(self) -> int:
-        """Forget all that was not heard yet; call `heard` first. Returns how many samples that was."""
-        unheard = self.queued + sum(len(piece.samples) for piece in self.in_flight)
+    def clear(self) -> list[str]:
+        """Forget all sound that was not heard yet; call `heard` first. Returns the marks that had not left."""
+        marks = [item for item in self._queue if isinstance(item, str)]
+        self.samples_cleared += self.queued + sum(len(piece.samples) for piece in self.in_flight)
         self._queue.clear()
         self.in_flight.clear()
         self._taken = self.queued = 0
         self._playhead = -np.inf
         self._utterance_open = False
-        self.samples_cleared += unheard
-        return unheard
+        return marks
 
     def deadline(self) -> float | None:
         """When `pop` will have something next; None while nothing is queued."""
         if not self._queue:
             return None
-        if self.queued < self._frame and type(self._queue[-1]) is not str:
+        if self.queued < self._frame and str not in map(type, self._queue):
             return max(self._pad_at, self._playhead - self._lead)
         return self._playhead - self._lead
 

@@ -71,8 +71,8 @@ class SinkSlot:
             info: What the sink is opened for.
             on_change: Called when `tracks` or `write` have changed.
         """
-        context = self._factory(info)
         try:
+            context = self._factory(info)
             async with asyncio.timeout(self._open_timeout):
                 sink = await context.__aenter__()
         except Exception as error:  # noqa: BLE001 - whatever a sink raises is its own failure
@@ -113,22 +113,26 @@ class SinkSlot:
 
     def describe(self) -> dict[str, Any]:
         """The sink's state as JSON-ready values, with what it tells of itself."""
+        described = {"state": self.state.value, "error": self.error, "frames_dropped": self.frames_dropped}
         own: Callable[[], Mapping[str, Any]] | None = getattr(self._sink, "describe", None)
-        return {"state": self.state.value, "error": self.error, "frames_dropped": self.frames_dropped} | (
-            {} if own is None else dict(own())
-        )
+        if own is None:
+            return described
+        try:
+            return described | dict(own())
+        except Exception as error:  # noqa: BLE001 - as above; the report of the call must not fail with it
+            return described | {"problem": f"cannot describe itself: {type(error).__name__}"}
 
     def _adopt(self, sink: AudioSink) -> None:
         self._sink = sink
-        self.tracks = sink.tracks
         try:
-            for frame in self._early:
+            self.tracks = sink.tracks
+            while self._early:  # an agent's sink may make further frames while it takes these
+                frame = self._early.popleft()
                 if frame.track in self.tracks:
                     sink.write(frame)
         except Exception as error:  # noqa: BLE001 - as above
             self.fail(error)
             return
-        self._early.clear()
         self.state = SinkState.OPEN
         self.write = sink.write
 

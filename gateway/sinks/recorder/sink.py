@@ -25,7 +25,6 @@ class RecorderSink:
         self.folder = recording.folder
         self._inbound = _Waiting(recording.info.inbound_sample_rate)
         self._played = _Waiting(recording.info.played_sample_rate)
-        self._waiting: dict[FrameTrack, _Waiting] = {"inbound": self._inbound, "played": self._played}
 
     def __str__(self) -> str:
         return f"Recorder({self.folder.name})"
@@ -38,11 +37,15 @@ class RecorderSink:
         """
         if self.recording.stopped is not None:
             raise SinkError(f"recording {self.folder.name} has stopped: {self.recording.stopped}")
-        waiting = self._waiting[frame.track]
+        waiting = self._inbound if frame.track == "inbound" else self._played
         octets = frame.samples.tobytes()
-        if frame.timestamp != waiting.end:
-            self._begin(waiting, frame)
-        waiting.octets += octets
+        filled = waiting.filled
+        fill = filled + len(octets)
+        if frame.timestamp != waiting.end or fill > waiting.room:
+            self._begin(waiting, frame, len(octets))
+            filled, fill = 0, len(octets)
+        waiting.octets[filled:fill] = octets
+        waiting.filled = fill
         waiting.end += len(octets) >> 1
         waiting.frames += 1
 
@@ -59,39 +62,54 @@ class RecorderSink:
         """How much sound waits, of the track with more of it."""
         return max(self._inbound.seconds(), self._played.seconds())
 
-    def _begin(self, waiting: "_Waiting", frame: AudioFrame) -> None:
-        """Begin a new piece: with the first frame after `take`, and with each after a jump."""
+    def _begin(self, waiting: "_Waiting", frame: AudioFrame, least: int) -> None:
+        """Begin a new piece: with the first frame after `take`, after each jump, and where the last one is full."""
         if frame.sample_rate != waiting.sample_rate:
             self.recording.fail(f"{frame.track} came at {frame.sample_rate} Hz, not at {waiting.sample_rate} Hz")
             raise SinkError(self.recording.stopped)
-        waiting.begin(frame.timestamp)
+        waiting.begin(frame.timestamp, least)
 
 
 class _Waiting:
-    """The sound of one track that waits for its turn: pieces, and the end of the last."""
+    """The sound of one track that waits for its turn: pieces, and the end of the last.
 
-    __slots__ = ("_pieces", "end", "frames", "octets", "sample_rate")
+    A piece is a buffer of fixed room: hundreds of them that grow side by side, frame by frame, keep moving in memory.
+    """
+
+    __slots__ = ("_pieces", "end", "filled", "frames", "octets", "room", "sample_rate")
 
     def __init__(self, sample_rate: int) -> None:
         self.sample_rate = sample_rate
         self._pieces: list[Piece] = []
         self._clear()
 
-    def begin(self, position: int) -> None:
-        self.octets = bytearray()
+    def begin(self, position: int, least: int) -> None:
+        self._close_piece()
+        self.room = max(2 * self.sample_rate, least)  # a second, a little more than waits between two turns
+        self.octets = bytearray(self.room)
+        self.filled = 0
         self.end = position
-        self._pieces.append((position, self.octets))
+        self._pieces.append((position, memoryview(self.octets)))
 
     def seconds(self) -> float:
-        return sum(len(octets) for _, octets in self._pieces) / (2 * self.sample_rate)
+        waiting = sum(len(octets) for _, octets in self._pieces[:-1]) + self.filled
+        return waiting / (2 * self.sample_rate)
 
     def take(self) -> list[Piece]:
+        self._close_piece()
         pieces = self._pieces
         self._clear()
         return pieces
 
+    def _close_piece(self) -> None:
+        """Cut the last piece to what is in it."""
+        if self._pieces:
+            position, octets = self._pieces[-1]
+            self._pieces[-1] = (position, octets[: self.filled])
+
     def _clear(self) -> None:
         self._pieces = []
         self.octets = bytearray()
+        self.room = self.filled = 0
         self.end = -1  # no frame's position, so that the next begins a piece
         self.frames = 0

@@ -40,7 +40,7 @@ def sidecar(folder: Path) -> dict[str, Any]:
 
 
 def piece(position: int, samples: Samples) -> Piece:
-    return position, bytearray(samples.tobytes())
+    return position, memoryview(samples.tobytes())
 
 
 NOTHING = Sound([], [], 0)
