@@ -139,7 +139,11 @@ class Call:
         """
         if self.end_reason is not None:
             return
-        if not self._player.send_audio(samples, sample_rate or self._player.sample_rate, now=self._clock()):
+        now = self._clock()
+        in_flight = self._player.in_flight
+        if in_flight and in_flight[0].deadline <= now:
+            self._hear(now)  # where no packets come, nobody else does
+        if not self._player.send_audio(samples, sample_rate or self._player.sample_rate, now=now):
             self._arm()
 
     def mark(self, name: str) -> None:
@@ -279,6 +283,8 @@ class Call:
         self._tasks.create_task(slot.run(self.info, on_change=self._sort_slots), name=f"sink {slot.name}")
 
     def _add_slot(self, name: str, factory: SinkFactory) -> SinkSlot:
+        if any(slot.name == name for slot in self._slots):
+            name = f"{name} {len(self._slots) + 1}"  # each has its own line in the report
         slot = SinkSlot(name, factory, log=self.log)
         self._slots.append(slot)
         self._sort_slots()

@@ -38,8 +38,8 @@ class KeepAlive:
         if self._asked_at is not None and self.last_heard >= self._asked_at:
             self._asked_at = None
         if self._asked_at is not None:
-            return Verdict.DEAD if now - self._asked_at >= self._timeout else Verdict.ALIVE
-        if now - self.last_heard >= self._interval:
+            return Verdict.DEAD if now >= self._asked_at + self._timeout else Verdict.ALIVE
+        if now >= self.last_heard + self._interval:
             self._asked_at = now
             return Verdict.ASK
         return Verdict.ALIVE
