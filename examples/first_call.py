@@ -231,7 +231,7 @@ def report(call: Any, record: Any, place: Path, claims: list[tuple[str, str]]) -
     table.add_row("frames", f"{sent} from the caller, {lost} lost, {back} back")
     if back:
         p50, p99 = np.percentile(round_trips_ms(call["media_sent"], call["media_received"]), [50, 99])
-        table.add_row("round trip", f"p50 {p50:.2f} ms, p99 {p99:.2f} ms, there and back with both programs' part")
+        table.add_row("added latency", f"p50 {p50:.2f} ms, p99 {p99:.2f} ms: each frame's way there and back")
     for claim, complaint in claims:
         table.add_row("[red]WRONG[/]" if complaint else "[green]ok[/]", f"{claim}: {complaint}" if complaint else claim)
     console.print(table)

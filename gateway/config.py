@@ -74,7 +74,7 @@ class Settings(BaseModel):
     )
     transport: Literal["websockets"] = Field("websockets", description="what drives the media sockets")
     sinks: CommaList = Field(("recorder",), description="sinks for each call, comma-separated; may be empty")
-    agent: str | None = Field(None, description="what answers the caller: `echo`, or nothing")
+    agent: str | None = Field(None, description="what answers the caller: `echo`, or `package.module:Class`")
     api_key: SecretStr | None = Field(
         None, description="key of the API; made at the first start and kept in the data folder if unset"
     )

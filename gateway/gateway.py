@@ -247,6 +247,8 @@ def _find_agent(name: str | None) -> AgentFactory | None:
     if name is None or name in AGENTS:
         return None if name is None else AGENTS[name]
     module_name, colon, attribute = name.partition(":")
+    if "" not in sys.path:
+        sys.path.insert(0, "")  # the user's own module lies where the command is given, not where it is installed
     try:
         agent = getattr(importlib.import_module(module_name), attribute) if colon else None
     except (ImportError, AttributeError, TypeError, ValueError) as error:  # the last two: `.module` and no module

@@ -1,0 +1,400 @@
+import math
+from collections.abc import Sequence
+from itertools import accumulate
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from audio_codecs import Samples
+from gateway.media.playout import FRAME_SECONDS, Playout
+from tests.fakes import noise
+
+RATE = 8000
+FRAME = 160
+
+
+def make(*, lead: float = 0.16, rate: int = RATE, max_queued: float = 600.0) -> Playout:
+    """A playout whose payloads are the samples' own octets."""
+    return Playout(lambda samples: samples.tobytes(), rate, lead=lead, max_queued=max_queued)
+
+
+def sound(payloads: Sequence[bytes | str]) -> Samples:
+    return np.frombuffer(b"".join(item for item in payloads if isinstance(item, bytes)), np.int16)
+
+
+# --- when it leaves and when it is heard ---------------------------------------------------------------------------
+
+
+def test_sound_with_nothing_before_it_leaves_at_once_and_is_due_at_once() -> None:
+    playout = make()
+    samples = noise(FRAME)
+    assert list(playout.push(samples, now=5.0)) == [samples.tobytes()]
+    assert playout.pop(now=5.0) == []
+    (piece,) = playout.heard(now=5.0)
+    assert piece.starts
+    assert piece.samples is samples
+    assert playout.deadline() is None
+
+
+@pytest.mark.parametrize(("lead", "pieces"), [(0.02, 2), (0.159, 8), (0.161, 9), (0.51, 26), (5.0, 50)])
+def test_the_lead_is_a_ceiling_on_what_leaves_at_once(lead: float, pieces: int) -> None:
+    playout = make(lead=lead)
+    assert (
+        len(playout.push(noise(RATE), now=0.0)) == pieces
+    )  # the one that is due, and those that are due within the lead
+    assert playout.pop(now=0.0) == []
+
+
+def test_a_second_pushed_at_once_leaves_a_piece_each_20_ms_after_the_first_ones() -> None:
+    playout = make(lead=0.16)
+    sent = len(playout.push(noise(RATE), now=0.0))
+    assert sent in (8, 9)  # the ninth stands on the edge
+    while (at := playout.deadline()) is not None:
+        assert playout.pop(now=at - 1e-6) == []
+        assert at == pytest.approx(sent * FRAME_SECONDS - 0.16)
+        assert len(playout.pop(now=at)) == 1
+        sent += 1
+    assert sent == 50
+
+
+@given(st.lists(st.floats(0.0005, 0.15), min_size=1, max_size=40), st.floats(0.0, 1e6))
+def test_deadlines_are_20_ms_apart_whenever_the_pacer_comes(pauses: list[float], start: float) -> None:
+    playout = make()
+    playout.push(noise(3 * RATE), now=start)
+    pieces = []
+    for now in accumulate(pauses, initial=start):
+        playout.pop(now=now)
+        heard = playout.heard(now=now)
+        assert all(piece.deadline <= now for piece in heard)
+        pieces += heard
+    pieces += playout.in_flight
+    for number, piece in enumerate(pieces):
+        assert piece.deadline == pytest.approx(start + number * FRAME_SECONDS, abs=1e-6)
+    assert [piece.starts for piece in pieces] == [True] + [False] * (len(pieces) - 1)
+    assert playout.underruns == 0
+
+
+def test_sound_that_follows_in_time_continues_the_utterance() -> None:
+    playout = make()
+    for number in range(10):
+        now = 1.0 + number * 0.015  # faster than it is heard
+        assert len(playout.push(noise(FRAME), now=now)) == 1
+    pieces = playout.heard(now=2.0)
+    assert [piece.deadline for piece in pieces] == pytest.approx([1.0 + 0.02 * number for number in range(10)])
+    assert [piece.starts for piece in pieces] == [True] + [False] * 9
+
+
+def test_sound_that_comes_late_is_due_as_it_comes_and_starts_anew() -> None:
+    playout = make()
+    for now in (0.0, 0.05):
+        playout.push(noise(FRAME), now=now)
+    first, second = playout.heard(now=0.05)
+    assert (first.deadline, second.deadline) == (0.0, 0.05)
+    assert second.starts
+    assert playout.underruns == 1
+
+
+@pytest.mark.parametrize(("pause", "underruns"), [(0.01, 0), (0.039, 0), (0.041, 1), (0.9, 1), (1.1, 0)])
+def test_a_hole_within_an_utterance_is_an_underrun_and_a_pause_is_not(pause: float, underruns: int) -> None:
+    playout = make()
+    for now in (0.0, pause):
+        playout.push(noise(FRAME), now=now)
+    assert playout.underruns == underruns
+
+
+def test_a_mark_ends_the_utterance_so_what_comes_later_is_no_underrun() -> None:
+    playout = make()
+    playout.push(noise(FRAME), now=0.0)
+    playout.push_mark("end")
+    playout.pop(now=0.0)
+    playout.push(noise(FRAME), now=0.5)
+    assert playout.underruns == 0
+    assert [piece.starts for piece in playout.heard(now=1.0)] == [True, True]
+
+
+def test_a_stall_longer_than_the_lead_makes_one_hole_and_loses_nothing() -> None:
+    playout = make(lead=0.1)
+    samples = noise(RATE)
+    payloads = list(playout.push(samples, now=0.0))
+    now = 0.4  # the event loop stood still
+    while playout.queued:
+        payloads += playout.pop(now=now)
+        now += 0.02
+    pieces = playout.heard(now=now + 1)
+    assert np.array_equal(sound(payloads), samples)
+    assert [piece.deadline for piece in pieces if piece.starts] == [0.0, 0.4]
+    assert playout.underruns == 1
+
+
+# --- cutting -------------------------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.integers(0, 1000), min_size=1, max_size=20))
+def test_pieces_of_any_length_are_cut_anew_to_20_ms(lengths: list[int]) -> None:
+    playout = make(lead=100.0)
+    samples = noise(sum(lengths))
+    whole: list[bytes | str] = []
+    for end, length in zip(accumulate(lengths), lengths, strict=True):
+        whole += playout.push(samples[end - length : end], now=0.0)
+    assert playout.pop(now=0.0) == []
+    assert all(len(payload) == 2 * FRAME for payload in whole)
+    assert len(whole) == len(samples) // FRAME
+    assert playout.queued == len(samples) % FRAME
+    tail = playout.pop(now=FRAME_SECONDS)
+    assert playout.queued == 0
+    heard = sound(whole + tail)
+    assert np.array_equal(heard[: len(samples)], samples)
+    assert len(heard) == math.ceil(len(samples) / FRAME) * FRAME
+    assert not heard[len(samples) :].any()
+    assert playout.frames_sent == len(whole) + len(tail)
+
+
+def test_a_tail_waits_20_ms_for_more_and_is_then_filled_up_with_silence() -> None:
+    playout = make()
+    samples = noise(100)
+    assert playout.push(samples, now=0.0) == []
+    assert playout.pop(now=0.0199) == []
+    assert playout.deadline() == 0.02
+    (payload,) = playout.pop(now=0.02)
+    assert isinstance(payload, bytes)
+    assert payload == samples.tobytes() + bytes(2 * 60)
+
+
+def test_a_tail_that_gets_more_in_time_is_not_filled_up() -> None:
+    playout = make()
+    samples = noise(FRAME)
+    assert playout.push(samples[:100], now=0.0) == []
+    assert playout.push(samples[100:], now=0.015) == [samples.tobytes()]
+    assert playout.deadline() is None
+
+
+def test_a_producer_with_chunks_of_its_own_length_is_torn_for_no_longer_than_the_lead() -> None:
+    playout = make(lead=0.16)
+    samples = noise(10 * RATE)
+    payloads: list[bytes | str] = []
+    for at in range(0, len(samples), 256):  # 32 ms, as they are recorded somewhere
+        chunk_comes = at / RATE
+        while (deadline := playout.deadline()) is not None and deadline < chunk_comes:
+            payloads += playout.pop(now=deadline)
+        payloads += playout.push(samples[at : at + 256], now=chunk_comes)
+    assert playout.underruns == 0
+    heard = sound(payloads + playout.pop(now=11.0))
+    assert np.array_equal(heard[heard != 0], samples[samples != 0])
+    assert len(heard) - len(samples) <= 0.18 * RATE
+
+
+def test_a_tail_before_a_mark_is_filled_up_at_once() -> None:
+    playout = make()
+    samples = noise(200)
+    (first,) = playout.push(samples, now=0.0)
+    playout.push_mark("end")
+    second, mark = playout.pop(now=0.0)
+    assert mark == "end"
+    assert np.array_equal(sound([first, second]), np.concatenate([samples, np.zeros(120, np.int16)]))
+
+
+# --- marks ---------------------------------------------------------------------------------------------------------
+
+
+def test_marks_leave_directly_behind_the_sound_before_them() -> None:
+    playout = make(lead=0.01)
+    playout.push_mark("first")
+    assert playout.pop(now=0.0) == ["first"]
+    samples = noise(3 * FRAME)
+    assert list(playout.push(samples[:FRAME], now=0.0)) == [samples[:FRAME].tobytes()]
+    playout.push_mark("second")
+    playout.push_mark("third")
+    assert playout.push(samples[FRAME:], now=0.0) == ["second", "third"]
+    playout.push_mark("fourth")
+    assert playout.pop(now=0.01) == [samples[FRAME : 2 * FRAME].tobytes()]
+    assert playout.pop(now=0.03) == [samples[2 * FRAME :].tobytes(), "fourth"]
+
+
+def test_a_tail_before_a_mark_leaves_in_its_time_even_if_a_tail_behind_the_mark_may_grow() -> None:
+    playout = make(lead=0.03)
+    assert len(playout.push(noise(2 * FRAME + 40), now=0.0)) == 2
+    playout.push_mark("sentence")
+    playout.push(noise(40), now=0.005)
+    assert playout.deadline() == pytest.approx(0.01)
+    first, mark = playout.pop(now=0.0101)
+    assert mark == "sentence"
+    assert len(first) == 2 * FRAME
+    assert playout.deadline() == pytest.approx(0.03)  # when it could leave; it is done growing at 0.025
+
+
+# --- the bound -----------------------------------------------------------------------------------------------------
+
+
+def test_what_is_pushed_beyond_the_bound_is_dropped_and_counted() -> None:
+    playout = make(lead=0.01, max_queued=1.0)
+    samples = noise(2 * RATE)
+    payloads = list(playout.push(samples[:FRAME], now=0.0))
+    payloads += playout.push(samples[FRAME : RATE + 60], now=0.0)
+    assert (playout.queued, playout.samples_dropped) == (RATE - 100, 0)
+    payloads += playout.push(samples[RATE + 60 :], now=0.0)
+    assert (playout.queued, playout.samples_dropped) == (RATE, RATE - FRAME)
+    assert playout.push(samples, now=0.0) == []
+    assert (playout.queued, playout.samples_dropped) == (RATE, 3 * RATE - FRAME)
+    for tick in range(1, 60):
+        payloads += playout.pop(now=0.02 * tick)
+    assert np.array_equal(sound(payloads), samples[: RATE + FRAME])
+
+
+# --- clear ---------------------------------------------------------------------------------------------------------
+
+
+def test_clear_forgets_all_that_was_not_heard_and_counts_it() -> None:
+    playout = make(lead=0.09)
+    assert len(playout.push(noise(RATE), now=0.0)) == 5
+    playout.push_mark("end")
+    assert len(playout.heard(now=0.03)) == 2
+    assert playout.clear() == ["end"]
+    assert playout.samples_cleared == RATE - 2 * FRAME
+    assert (playout.queued, len(playout.in_flight), playout.deadline()) == (0, 0, None)
+    assert playout.pop(now=10.0) == []
+    assert playout.heard(now=10.0) == []
+
+
+def test_sound_after_clear_leaves_at_once_and_starts_anew() -> None:
+    playout = make()
+    playout.push(noise(RATE + 50), now=0.0)
+    playout.heard(now=0.01)
+    playout.clear()
+    fresh = noise(FRAME, seed=2)
+    assert list(playout.push(fresh, now=0.01)) == [fresh.tobytes()]
+    (piece,) = playout.heard(now=0.01)
+    assert piece.starts
+    assert playout.underruns == 0
+
+
+# --- all of it together --------------------------------------------------------------------------------------------
+
+
+class PlayoutMachine(RuleBasedStateMachine):
+    """Numbers instead of sound: at 400 Hz a frame has 8 samples, and each sample is a number of its own.
+
+    The machine keeps where each of them has to be: waiting, in flight, or heard; what was cleared is nowhere.
+    """
+
+    FRAME = 8
+    MOST = 200
+    LEAD = 0.05
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.playout = make(lead=self.LEAD, rate=400, max_queued=0.5)
+        self.now = 0.0
+        self.next_number = 1
+        self.waiting: list[int | str] = []
+        self.flying: list[int] = []  # with the zeros that filled up a tail
+        self.pushed = self.dropped = self.cleared = self.heard = self.filled = 0
+        self.last_push = -math.inf
+        self.marks = 0
+
+    @initialize(now=st.floats(0, 1e6))
+    def begin(self, now: float) -> None:
+        self.now = now
+
+    @rule(length=st.integers(0, 70))
+    def push(self, length: int) -> None:
+        length = min(length, 32_000 - self.next_number)
+        room = self.MOST - sum(not isinstance(item, str) for item in self.waiting)
+        samples = np.arange(self.next_number, self.next_number + length, dtype=np.int16)
+        self.next_number += length
+        self.pushed += length
+        self.dropped += max(0, length - room)
+        self.waiting += samples[:room].tolist()
+        if length and room:
+            self.last_push = self.now
+        self.leave(self.playout.push(samples, now=self.now))
+
+    @rule()
+    def mark(self) -> None:
+        self.marks += 1
+        self.playout.push_mark(f"mark {self.marks}")
+        self.waiting.append(f"mark {self.marks}")
+
+    @rule(seconds=st.one_of(st.floats(0, 0.03), st.floats(0, 2.0)))
+    def let_time_pass(self, seconds: float) -> None:
+        self.now += seconds
+
+    @rule()
+    def pop(self) -> None:
+        self.take()
+
+    @precondition(lambda self: self.playout.deadline() is not None)
+    @rule()
+    def pop_at_the_deadline(self) -> None:
+        self.take()
+        deadline = self.playout.deadline()
+        if deadline is not None:
+            assert deadline > self.now
+            if deadline - 1e-6 > self.now:
+                self.now = deadline - 1e-6
+                assert not self.take()
+            self.now = deadline
+            assert self.take()
+
+    def take(self) -> list[bytes | str]:
+        left = self.playout.pop(now=self.now)
+        self.leave(left)
+        return left
+
+    def leave(self, left: Sequence[bytes | str]) -> None:
+        for item in left:
+            if isinstance(item, str):
+                assert item == self.waiting.pop(0)
+            else:
+                self.leave_piece(np.frombuffer(item, np.int16).tolist())
+
+    def leave_piece(self, numbers: list[int]) -> None:
+        assert len(numbers) == self.FRAME
+        real = [number for number in numbers if number]
+        assert real
+        assert numbers == real + [0] * (self.FRAME - len(real))  # silence only behind the sound
+        assert real == self.waiting[: len(real)]
+        del self.waiting[: len(real)]
+        if len(real) < self.FRAME:
+            before_mark = bool(self.waiting) and isinstance(self.waiting[0], str)
+            assert before_mark or (not self.waiting and self.now >= self.last_push + FRAME_SECONDS)
+        self.filled += self.FRAME - len(real)
+        self.flying += numbers
+
+    @rule()
+    def hear(self) -> None:
+        for piece in self.playout.heard(now=self.now):
+            assert piece.deadline <= self.now
+            numbers = piece.samples.tolist()
+            assert numbers == self.flying[: len(numbers)]
+            del self.flying[: len(numbers)]
+            self.heard += len(numbers)
+        assert len(self.flying) / self.FRAME * FRAME_SECONDS <= self.LEAD + FRAME_SECONDS
+
+    @rule()
+    def clear(self) -> None:
+        lost = sum(not isinstance(item, str) for item in self.waiting) + len(self.flying)
+        assert self.playout.clear() == [item for item in self.waiting if isinstance(item, str)]
+        self.cleared += lost
+        self.waiting.clear()
+        self.flying.clear()
+
+    @invariant()
+    def every_sample_is_somewhere_once(self) -> None:
+        playout = self.playout
+        assert playout.samples_dropped == self.dropped
+        assert playout.samples_cleared == self.cleared
+        in_flight = sum(len(piece.samples) for piece in playout.in_flight)
+        assert in_flight == len(self.flying)
+        somewhere = self.heard + playout.samples_cleared + playout.samples_dropped + playout.queued + in_flight
+        assert somewhere == self.pushed + self.filled
+
+    @invariant()
+    def there_is_a_deadline_while_something_waits(self) -> None:
+        assert (self.playout.deadline() is None) == (not self.waiting)
+
+
+PlayoutMachine.TestCase.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
+TestPlayoutMachine = PlayoutMachine.TestCase
