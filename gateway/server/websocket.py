@@ -9,6 +9,7 @@ No extension is offered: compressing 200 octets of base64 costs more than it sav
 """
 
 import asyncio
+import logging
 import struct
 from collections.abc import Callable
 from typing import cast
@@ -30,6 +31,10 @@ __all__ = ["WebSocketConnection"]
 _TEXT = 0x81  # FIN, opcode 1
 _HEAD_16 = struct.Struct("!BBH").pack
 _HEAD_64 = struct.Struct("!BBQ").pack
+
+_LIBRARY_LOG = logging.getLogger("gateway.websockets")
+# For debugging the library writes down paths and headers, and a token stands in either.
+_LIBRARY_LOG.setLevel(logging.WARNING)
 
 
 class WebSocketConnection(asyncio.Protocol):
@@ -64,7 +69,7 @@ class WebSocketConnection(asyncio.Protocol):
         self._on_open = on_open
         self._on_close = on_close
         self._loop = asyncio.get_running_loop()
-        self._protocol = ServerProtocol(max_size=limits.max_message_bytes)
+        self._protocol = ServerProtocol(max_size=limits.max_message_bytes, logger=_LIBRARY_LOG)
         self._assembler = MessageAssembler(limits.max_message_bytes)
         self._keepalive = KeepAlive(limits.ping_interval, limits.ping_timeout, now=clock())
         self._session: Session | None = None
@@ -90,12 +95,12 @@ class WebSocketConnection(asyncio.Protocol):
         self._keepalive.last_heard = now
         protocol = self._protocol
         self._receiving = True
+        if self._session is None:
+            data = self._receive_request(data)
         protocol.receive_data(data)
         for event in protocol.events_received():
             if type(event) is Frame:
                 self._frame_received(event, now)
-            else:
-                self._handshake(cast(Request, event))
         self._receiving = False
         self._flush()
 
@@ -103,9 +108,12 @@ class WebSocketConnection(asyncio.Protocol):
         """The other end will send nothing more."""
         self._protocol.receive_eof()
         self._flush()
+        # The loop closes the connection when all is sent, which is never where the other end does not read.
+        self._rearm(self._limits.close_timeout, self._give_up, "no_close")
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The TCP connection is gone, cleanly or not."""
+        self._protocol.receive_eof()  # else the session's own `close` would begin a closing handshake
         for timer in (self._watch, self._write_watch):
             if timer is not None:
                 timer.cancel()
@@ -161,6 +169,19 @@ class WebSocketConnection(asyncio.Protocol):
 
     # --- inside ---------------------------------------------------------------------------------------------------
 
+    def _receive_request(self, data: bytes) -> bytes:
+        """Read the upgrade request, line by line, and answer it; return what stands behind it.
+
+        Given everything at once, the library goes on to the frames of an eager client, and answers them first.
+        """
+        protocol, start = self._protocol, 0
+        while self._session is None and not protocol.eof_sent and (end := data.find(b"\n", start) + 1):
+            protocol.receive_data(data[start:end])
+            start = end
+            for event in protocol.events_received():
+                self._handshake(cast(Request, event))
+        return data[start:]
+
     def _handshake(self, request: Request) -> None:
         """Answer the upgrade request: first the protocol's own rules, then admission."""
         response = self._protocol.accept(request)
@@ -210,6 +231,8 @@ class WebSocketConnection(asyncio.Protocol):
         elif self._protocol.close_expected() and not self._closing:
             self._closing = True
             self._rearm(self._limits.close_timeout, self._give_up, "no_close")
+            if not self._protocol.accept_called:  # what came was no request, and the library has hung up
+                self._refused("no_websocket", 400)
             failure, sent = self._protocol.parser_exc, self._protocol.close_sent
             if failure is not None and sent is not None:
                 self._failed(sent.code, failure)

@@ -61,10 +61,11 @@ async def test_of_a_repeated_header_the_last_counts(log: Log) -> None:
         (upgrade(headers={"Sec-WebSocket-Key": "c2hvcnQ="}), 400),
         (upgrade(headers={"Sec-WebSocket-Version": "8"}), 400),
         (upgrade("/" + "x" * 9000), 414),
+        (b"x" * 9000, 414),
         (upgrade(headers={f"X-{number}": "1" for number in range(200)}), 431),
         (upgrade(headers={"X-Long": "1" * 9000}), 431),
     ],
-    ids=range(11),
+    ids=range(12),
 )
 async def test_what_is_no_upgrade_request_is_refused_with_its_status(
     log: Log, request_octets: bytes, status: int

@@ -80,7 +80,7 @@ OFFENCES = {
     "bad UTF-8 over fragments": (frame(TEXT, EURO[:2], fin=False) + frame(CONT, b"x"), CloseCode.INVALID_DATA),
     "half a character at the end": (frame(TEXT, EURO[:2]), CloseCode.INVALID_DATA),
     "binary": (frame(BINARY, b"\x00"), CloseCode.UNSUPPORTED_DATA),
-    "binary fragment": (frame(BINARY, b"{", fin=False), CloseCode.UNSUPPORTED_DATA),
+    "binary in fragments": (frame(BINARY, b"{", fin=False) + frame(CONT, b"}"), CloseCode.UNSUPPORTED_DATA),
     "too big": (frame(TEXT, b"x" * 1025), CloseCode.MESSAGE_TOO_BIG),
     "announced too big": (frame(TEXT, b"x" * (1 << 20))[:14], CloseCode.MESSAGE_TOO_BIG),
     "fragments too big": (
