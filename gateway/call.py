@@ -255,28 +255,34 @@ class Call:
                 slot.release()
 
     async def _run_agent(self, make: AgentFactory) -> None:
-        """Run the agent beside the call, a little longer than it if need be."""
+        """Run the agent beside the call, a little longer than it if need be; whatever it does stays its own."""
         try:
             agent = asyncio.ensure_future(make().run(self))
-            ended = asyncio.ensure_future(self._ended.wait())
-            try:
-                await asyncio.sleep(0)  # lets the agent come to its first wait
-                self._early = None
-                await asyncio.wait((agent, ended), return_when=asyncio.FIRST_COMPLETED)
-                if not agent.done():
-                    await asyncio.wait((agent,), timeout=self._options.agent_grace)
-            finally:
-                ended.cancel()
-                agent.cancel()
-            await agent
-        except asyncio.CancelledError:
-            if self.end_reason is None:
-                raise
-            self.log.warning("agent did not end with its call", grace=self._options.agent_grace)
-        except Exception as error:
-            self._early = None  # also where there was no agent to come to its first wait
-            self._agent_error = f"{type(error).__name__}: {error}"[:500]
-            self.log.exception("agent failed")
+        except Exception as error:  # noqa: BLE001 - an agent that cannot be made is its own failure
+            self._early = None
+            self._agent_failed(error)
+            return
+        ended = asyncio.ensure_future(self._ended.wait())
+        grace = self._options.agent_grace
+        try:
+            await asyncio.sleep(0)  # lets the agent come to its first wait
+            self._early = None
+            await asyncio.wait((agent, ended), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((agent,), timeout=grace)
+        finally:
+            ended.cancel()
+            agent.cancel()
+        done, _ = await asyncio.wait((agent,), timeout=grace)
+        if not done:
+            self._agent_failed(TimeoutError(f"it cannot be stopped, {2 * grace:g} s after the call's end"))
+        elif agent.cancelled():
+            self.log.warning("agent did not end with its call", grace=grace)
+        elif (failure := agent.exception()) is not None:
+            self._agent_failed(failure)
+
+    def _agent_failed(self, error: BaseException) -> None:
+        self._agent_error = f"{type(error).__name__}: {error}"[:500]
+        self.log.error("agent failed", error=self._agent_error, exc_info=error)
 
     def _run_slot(self, slot: SinkSlot) -> None:
         assert self._tasks is not None
@@ -304,7 +310,7 @@ class Call:
             except Exception as error:  # noqa: BLE001 - one sink's failure is that sink's
                 slot.fail(error)
                 self._sort_slots()
-        if frame.track == "inbound":
+        if frame.track == "inbound" and (self._mailbox is not None or self._early is not None):
             self._tell_agent(frame)
 
     def _tell_agent(self, item: CallItem) -> None:

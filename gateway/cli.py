@@ -1,4 +1,4 @@
-"""The commands. Heavy parts are imported by the command that needs them, so that `--help` is quick."""
+"""The commands of `telnyx-gateway`; each imports what it needs itself."""
 
 from pathlib import Path
 from typing import Annotated, Optional

@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from typing import Any, Self
 
 from structlog.typing import FilteringBoundLogger
@@ -36,7 +36,8 @@ class MediaServer:
         directory: Told of every stream's beginning and end.
         options: What is the same for all calls.
         limits: What a socket may do.
-        max_calls: Sockets that may be open at once; further ones are closed with 1013.
+        max_calls: Sockets that may be in use at once; further ones are closed with 1013. One that has shown no token,
+            or has ended and only waits for its other end, does not count.
         start_timeout: Seconds that `start` may take once a stream is connected.
         byte_order: Of L16 on the wire.
         clock: Monotonic seconds.
@@ -77,6 +78,8 @@ class MediaServer:
         self._streams: dict[tuple[str, str], MediaSession] = {}
         self._idle = asyncio.Event()
         self._idle.set()
+        self._gone = asyncio.Event()
+        self._gone.set()
         self._pacer: Pacer
         self._server: asyncio.Server
         self._tasks: asyncio.TaskGroup
@@ -90,13 +93,19 @@ class MediaServer:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Close the port and end what still runs; returns when every call has closed its sinks."""
+        """Close the port and end what still runs; returns when every call has closed its sinks.
+
+        The closing handshakes get their time: whoever still sends as the connection is cut may never read why.
+        """
         self.draining = True
         self._server.close()
         for session in list(self._sessions):
             session.end(EndReason.SHUTDOWN)
         await self._stack.aclose()
         self._pacer.close()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._limits.close_timeout):
+                await self._gone.wait()
         for connection in list(self._connections):
             connection.abort()
 
@@ -118,8 +127,9 @@ class MediaServer:
 
     @property
     def full(self) -> bool:
-        """Whether a further socket would be turned away."""
-        return self.draining or len(self._sessions) >= self._max_calls
+        """Whether a further call would be turned away."""
+        in_use = sum(session.ticket is not None and not session.ended for session in self._sessions)
+        return self.draining or in_use >= self._max_calls
 
     async def drain(self, timeout: float) -> bool:
         """Take no new calls; wait until the running ones have ended, at most `timeout` seconds.
@@ -176,6 +186,7 @@ class MediaServer:
             log=self._log,
         )
         self._sessions.add(session)
+        self._gone.clear()
         return session
 
     # --- SessionOwner ---------------------------------------------------------------------------------------------
@@ -237,6 +248,8 @@ class MediaServer:
     def session_gone(self, session: MediaSession) -> None:
         """Forget the session."""
         self._sessions.discard(session)
+        if not self._sessions:
+            self._gone.set()
 
     # --- calls ----------------------------------------------------------------------------------------------------
 

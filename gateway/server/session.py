@@ -46,6 +46,10 @@ _PROTOCOL_FAILURES = frozenset(
 class SessionOwner(Protocol):
     """What a session needs of the server that admitted it."""
 
+    @property
+    def full(self) -> bool:
+        """Whether there is no room for another call."""
+
     def redeem(self, token: str | None) -> Ticket:
         """Exchange a token that came late, inside `connected`. Raises AdmissionError."""
 
@@ -87,6 +91,7 @@ class MediaSession:
         log: FilteringBoundLogger,
     ) -> None:
         self.ticket = ticket
+        self.ended = False
         self.call: Call | None = None
         self.log = log
         self.send = link.send
@@ -97,7 +102,6 @@ class MediaSession:
         self._stream = MediaStream(now=clock(), start_timeout=start_timeout)
         self._budget = ErrorBudget()
         self._payloads_bad = 0
-        self._ended = False
         self._timer: asyncio.TimerHandle | None = None
 
     # --- from the socket ------------------------------------------------------------------------------------------
@@ -111,7 +115,7 @@ class MediaSession:
 
     def text_received(self, text: str, *, now: float) -> None:
         """Take one message, whatever it is."""
-        if self._ended:
+        if self.ended:
             return
         try:
             event = self._stream.receive_message(text, now=now)
@@ -147,7 +151,7 @@ class MediaSession:
 
     def link_lost(self, code: int, reason: str) -> None:
         """The socket is gone."""
-        if not self._ended:
+        if not self.ended:
             self.log.warning("media socket lost", code=code, reason=reason[:123])
             self.end(EndReason.PROTOCOL_ERROR if code in _PROTOCOL_FAILURES else EndReason.LINK_LOST)
         self._owner.session_gone(self)
@@ -156,9 +160,9 @@ class MediaSession:
 
     def end(self, reason: EndReason) -> None:
         """End the session and its call, and close the socket with what that means. Once."""
-        if self._ended:
+        if self.ended:
             return
-        self._ended = True
+        self.ended = True
         if self._timer is not None:
             self._timer.cancel()
         if self.call is not None:
@@ -170,7 +174,11 @@ class MediaSession:
 
     def _connected(self, message: Connected) -> None:
         if self.ticket is None:
-            self.ticket = self._owner.redeem((message.connected or {}).get(AUTH_FIELD))
+            ticket = self._owner.redeem((message.connected or {}).get(AUTH_FIELD))
+            if self._owner.full:
+                self.end(EndReason.OVERLOADED)
+                return
+            self.ticket = ticket
         self._watch()
 
     def _start(self, message: Start) -> None:

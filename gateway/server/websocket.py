@@ -10,7 +10,6 @@ No extension is offered: compressing 200 octets of base64 costs more than it sav
 
 import asyncio
 import logging
-import struct
 from collections.abc import Callable
 from typing import cast
 
@@ -23,14 +22,12 @@ from websockets.server import ServerProtocol
 
 from gateway.errors import AdmissionError
 from gateway.server.assembler import MessageAssembler, MessageError
+from gateway.server.framing import frame_size, read_texts, write_text
 from gateway.server.keepalive import KeepAlive, Verdict
 from gateway.server.transport import Admit, CloseCode, Handshake, Limits, Session, SocketCounters
 
 __all__ = ["WebSocketConnection"]
 
-_TEXT = 0x81  # FIN, opcode 1
-_HEAD_16 = struct.Struct("!BBH").pack
-_HEAD_64 = struct.Struct("!BBQ").pack
 
 _LIBRARY_LOG = logging.getLogger("gateway.websockets")
 # For debugging the library writes down paths and headers, and a token stands in either.
@@ -75,6 +72,7 @@ class WebSocketConnection(asyncio.Protocol):
         self._session: Session | None = None
         self._transport: asyncio.Transport
         self._receiving = False
+        self._unread = 0  # octets that the library has of a frame it has not given yet; its buffer does not tell
         self._closed = False  # by us: what still comes is of no interest, and nothing more is sent
         self._closing = False  # the closing handshake's time is running
         self._write_paused = False
@@ -97,10 +95,19 @@ class WebSocketConnection(asyncio.Protocol):
         self._receiving = True
         if self._session is None:
             data = self._receive_request(data)
-        protocol.receive_data(data)
-        for event in protocol.events_received():
-            if type(event) is Frame:
-                self._frame_received(event, now)
+        elif protocol.state is State.OPEN and not self._unread and protocol.current_size is None:
+            # The library stands at the beginning of a message: the usual ones need not pass through it.
+            texts, taken = read_texts(data, self._limits.max_message_bytes)
+            for text in texts:
+                self._text_received(text, now, final=True)
+            data = data[taken:]
+        if data:
+            self._unread += len(data)
+            protocol.receive_data(data)
+            for event in protocol.events_received():
+                if type(event) is Frame:
+                    self._unread -= frame_size(len(event.data))
+                    self._frame_received(event, now)
         self._receiving = False
         self._flush()
 
@@ -141,16 +148,7 @@ class WebSocketConnection(asyncio.Protocol):
         """Send one text message; while octets are being received, with everything else that they made."""
         if self._closed or self._protocol.state is not State.OPEN:
             return
-        # A server's text frame is two to ten octets and the text, RFC 6455 section 5.2. Made here, as the library takes
-        # the cost of a whole echo's decoding for it; in `writes` it keeps its place among what the library sends.
-        size = len(text)
-        if size < 126:
-            head = bytes((_TEXT, size))
-        elif size < 65536:
-            head = _HEAD_16(_TEXT, 126, size)
-        else:
-            head = _HEAD_64(_TEXT, 127, size)
-        self._protocol.writes.append(head + text)
+        self._protocol.writes.append(write_text(text))  # behind what the library has to send
         if not self._receiving:
             self._flush()
 
@@ -198,22 +196,30 @@ class WebSocketConnection(asyncio.Protocol):
             self._refused("no_websocket", response.status_code)
         self._protocol.send_response(response)
         if self._session is not None:
+            self._unread = 0
             self._rearm(self._limits.ping_interval, self._check_alive)
             self._session.link_open()
 
     def _frame_received(self, frame: Frame, now: float) -> None:
-        session = self._session
-        if session is None or self._closed:
+        """Take a frame; the library answers pings and close frames itself, and any octet was a sign of life already."""
+        if frame.opcode is Opcode.TEXT or frame.opcode is Opcode.CONT:
+            self._text_received(bytes(frame.data), now, final=frame.fin)
+        elif frame.opcode is Opcode.BINARY:
+            self._fail(MessageError(CloseCode.UNSUPPORTED_DATA, "media streams are text, this message is binary"))
+
+    def _text_received(self, payload: bytes, now: float, *, final: bool) -> None:
+        if self._session is None or self._closed:
             return
         try:
-            if frame.opcode is Opcode.TEXT or frame.opcode is Opcode.CONT:
-                text = self._assembler.push(bytes(frame.data), final=frame.fin)
-                if text is not None:
-                    session.text_received(text, now=now)
-            elif frame.opcode is Opcode.BINARY:
-                raise MessageError(CloseCode.UNSUPPORTED_DATA, "media streams are text, this message is binary")
-            # The library answers pings and close frames itself; any octet was a sign of life already.
+            text = self._assembler.push(payload, final=final)
         except MessageError as error:
+            self._fail(error)
+            return
+        if text is not None:
+            self._session.text_received(text, now=now)
+
+    def _fail(self, error: MessageError) -> None:
+        if not self._closed:
             self._failed(error.code, error)
             self.close(error.code, str(error))
 

@@ -1,6 +1,7 @@
 """A call from its agent's side: what it hears, and what its failures cost."""
 
 import asyncio
+import contextlib
 from collections.abc import Iterator
 
 import pytest
@@ -295,3 +296,19 @@ async def test_each_call_has_an_agent_of_its_own() -> None:
         async with FakeLine(agent=Counting).running():
             pass
     assert len({id(agent) for agent in made}) == 2
+
+
+async def test_an_agent_that_cannot_be_cancelled_does_not_keep_its_call() -> None:
+    over = asyncio.Event()
+
+    async def stay(call: Call) -> None:
+        while not over.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await over.wait()
+
+    line = FakeLine(agent=acting(stay), agent_grace=0.02)
+    async with asyncio.timeout(2), line.running():
+        pass
+    assert "cannot be stopped" in line.call.report()["agent_error"]
+    over.set()
+    await asyncio.sleep(0)

@@ -14,7 +14,7 @@ from gateway.sinks.recorder.wav import Segment, WavFile
 
 __all__ = ["Piece", "Recording", "Sound"]
 
-Piece: TypeAlias = tuple[int, memoryview]
+Piece: TypeAlias = "tuple[int, memoryview[int]]"
 """Gapless sound: the position of its first sample, in samples of its track, and int16 in the machine's byte order."""
 
 

@@ -18,6 +18,8 @@ class RecorderSink:
         folder: Where the recording lies, or will in a moment: the writer thread makes it.
     """
 
+    __slots__ = ("_inbound", "_played", "folder", "recording")
+
     tracks: frozenset[FrameTrack] = frozenset({"inbound", "played"})
 
     def __init__(self, recording: Recording) -> None:
@@ -38,15 +40,15 @@ class RecorderSink:
         if self.recording.stopped is not None:
             raise SinkError(f"recording {self.folder.name} has stopped: {self.recording.stopped}")
         waiting = self._inbound if frame.track == "inbound" else self._played
-        octets = frame.samples.tobytes()
+        samples: Any = frame.samples  # to numpy's type stubs an array is no buffer before Python 3.12
         filled = waiting.filled
-        fill = filled + len(octets)
+        fill = filled + len(samples)
         if frame.timestamp != waiting.end or fill > waiting.room:
-            self._begin(waiting, frame, len(octets))
-            filled, fill = 0, len(octets)
-        waiting.octets[filled:fill] = octets
+            self._begin(waiting, frame)
+            filled, fill = 0, len(samples)
+        waiting.samples[filled:fill] = samples
         waiting.filled = fill
-        waiting.end += len(octets) >> 1
+        waiting.end += len(samples)
         waiting.frames += 1
 
     def describe(self) -> dict[str, Any]:
@@ -62,12 +64,12 @@ class RecorderSink:
         """How much sound waits, of the track with more of it."""
         return max(self._inbound.seconds(), self._played.seconds())
 
-    def _begin(self, waiting: "_Waiting", frame: AudioFrame, least: int) -> None:
+    def _begin(self, waiting: "_Waiting", frame: AudioFrame) -> None:
         """Begin a new piece: with the first frame after `take`, after each jump, and where the last one is full."""
         if frame.sample_rate != waiting.sample_rate:
             self.recording.fail(f"{frame.track} came at {frame.sample_rate} Hz, not at {waiting.sample_rate} Hz")
             raise SinkError(self.recording.stopped)
-        waiting.begin(frame.timestamp, least)
+        waiting.begin(frame.timestamp, len(frame.samples))
 
 
 class _Waiting:
@@ -76,7 +78,7 @@ class _Waiting:
     A piece is a buffer of fixed room: hundreds of them that grow side by side, frame by frame, keep moving in memory.
     """
 
-    __slots__ = ("_pieces", "end", "filled", "frames", "octets", "room", "sample_rate")
+    __slots__ = ("_pieces", "end", "filled", "frames", "room", "sample_rate", "samples")
 
     def __init__(self, sample_rate: int) -> None:
         self.sample_rate = sample_rate
@@ -85,15 +87,14 @@ class _Waiting:
 
     def begin(self, position: int, least: int) -> None:
         self._close_piece()
-        self.room = max(2 * self.sample_rate, least)  # a second, a little more than waits between two turns
-        self.octets = bytearray(self.room)
+        self.room = max(self.sample_rate, least)  # a second, a little more than waits between two turns
+        self.samples = memoryview(bytearray(2 * self.room)).cast("h")
         self.filled = 0
         self.end = position
-        self._pieces.append((position, memoryview(self.octets)))
+        self._pieces.append((position, self.samples))
 
     def seconds(self) -> float:
-        waiting = sum(len(octets) for _, octets in self._pieces[:-1]) + self.filled
-        return waiting / (2 * self.sample_rate)
+        return (sum(len(samples) for _, samples in self._pieces[:-1]) + self.filled) / self.sample_rate
 
     def take(self) -> list[Piece]:
         self._close_piece()
@@ -104,12 +105,15 @@ class _Waiting:
     def _close_piece(self) -> None:
         """Cut the last piece to what is in it."""
         if self._pieces:
-            position, octets = self._pieces[-1]
-            self._pieces[-1] = (position, octets[: self.filled])
+            position, samples = self._pieces[-1]
+            self._pieces[-1] = (position, samples[: self.filled])
 
     def _clear(self) -> None:
         self._pieces = []
-        self.octets = bytearray()
+        self.samples = _NOTHING
         self.room = self.filled = 0
         self.end = -1  # no frame's position, so that the next begins a piece
         self.frames = 0
+
+
+_NOTHING = memoryview(b"").cast("h")

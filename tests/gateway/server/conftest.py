@@ -1,4 +1,4 @@
-"""What the tests of the media port share: both event loops, as their transports differ, and a logger that keeps its lines."""
+"""What the tests of the media port share: both event loops, as their transports differ, and a log that is kept."""
 
 import asyncio
 from collections.abc import Callable, Mapping

@@ -12,7 +12,7 @@ from gateway.errors import AdmissionError
 from gateway.server.transport import Handshake, Limits, Link, SocketCounters
 from gateway.server.websocket import WebSocketConnection
 from tests.gateway.control.conftest import Log
-from tests.gateway.server.wire import PATIENCE, RawClient
+from tests.gateway.server.wire import PATIENCE, RawClient, upgrade
 
 
 class RecordingSession:
@@ -40,6 +40,19 @@ class RecordingSession:
         self.told.append((code, reason))
         self._listener.on_lost(self.link)
         self._listener.changed.set()
+
+
+class _NoSocket(asyncio.Transport):
+    """Takes everything and sends it nowhere."""
+
+    def write(self, data: object) -> None:
+        del data
+
+    def can_write_eof(self) -> bool:
+        return False
+
+    def abort(self) -> None:
+        pass
 
 
 class Listener:
@@ -113,6 +126,13 @@ class Listener:
         """The only session there was."""
         (session,) = self.sessions
         return session
+
+    def by_hand(self) -> WebSocketConnection:
+        """A connection without a socket, which has had its upgrade: the test hands it the octets."""
+        connection = self._connection()
+        connection.connection_made(_NoSocket())
+        connection.data_received(upgrade())
+        return connection
 
     def lines(self, event: str) -> list[dict[str, Any]]:
         """What was logged with this text, without `event` and `peer`."""

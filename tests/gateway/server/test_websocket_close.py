@@ -59,6 +59,18 @@ async def test_texts_and_a_close_frame_in_one_segment_are_told_in_order(log: Log
         await port.told("open", "1", "2", "3", (1001, ""))
 
 
+@pytest.mark.parametrize("end", [close_frame(1000), frame(TEXT, b"x", masked=False), frame(TEXT, b"\xff")])
+async def test_what_comes_after_the_end_in_a_segment_of_its_own_is_not_told(log: Log, end: bytes) -> None:
+    async with Listener(log) as port, port.upgraded() as client:
+        await client.send(end)
+        await client.closed_with()
+        await client.send(frame(TEXT, b"and another thing"))
+        await client.send(frame(TEXT, b"and another") + frame(TEXT, b"and another"))
+        client.half_close()
+        await port.until(lambda: not port.connections)
+        assert [type(item) for item in port.session.told] == [str, tuple]
+
+
 @pytest.mark.parametrize("code", [CloseCode.NORMAL, CloseCode.POLICY_VIOLATION, CloseCode.REPLACED])
 async def test_the_session_closes_with_its_code_and_the_answer_ends_the_connection(log: Log, code: CloseCode) -> None:
     def end(link: Link, text: str) -> None:
@@ -80,12 +92,14 @@ async def test_the_session_closes_with_its_code_and_the_answer_ends_the_connecti
 
 
 async def test_the_code_that_came_is_told_rather_than_the_one_that_was_sent(log: Log) -> None:
-    async with Listener(log, on_open=lambda link: link.close(CloseCode.GOING_AWAY, "")) as port:
-        async with port.upgraded() as client:
-            assert await client.closed_with() == (1001, "")
-            await client.send(close_frame(4321, "mine"))
-            client.half_close()
-            await port.told("open", (4321, "mine"))
+    async with (
+        Listener(log, on_open=lambda link: link.close(CloseCode.GOING_AWAY, "")) as port,
+        port.upgraded() as client,
+    ):
+        assert await client.closed_with() == (1001, "")
+        await client.send(close_frame(4321, "mine"))
+        client.half_close()
+        await port.told("open", (4321, "mine"))
 
 
 async def test_a_session_can_refuse_an_ordinary_client_as_it_opens(log: Log) -> None:
@@ -112,13 +126,15 @@ async def test_a_closing_handshake_that_is_not_finished_is_cut_short(log: Log, c
 
 
 async def test_a_client_that_never_stops_talking_does_not_put_the_end_off(log: Log) -> None:
-    async with Listener(log, SHORT, on_open=lambda link: link.close(CloseCode.GOING_AWAY, "")) as port:
-        async with port.upgraded() as client:
-            with contextlib.suppress(ConnectionError):
-                for _ in range(200):
-                    await client.send(frame(TEXT, b"and another thing"))
-                    await asyncio.sleep(0.01)
-            await port.until(lambda: not port.connections)
+    async with (
+        Listener(log, SHORT, on_open=lambda link: link.close(CloseCode.GOING_AWAY, "")) as port,
+        port.upgraded() as client,
+    ):
+        with contextlib.suppress(ConnectionError):
+            for _ in range(200):
+                await client.send(frame(TEXT, b"and another thing"))
+                await asyncio.sleep(0.01)
+        await port.until(lambda: not port.connections)
     assert port.counters.dropped == {"no_close": 1}
     assert port.session.told == ["open", (1001, "")]
 
@@ -182,15 +198,19 @@ async def test_a_silent_client_is_asked_and_dropped_if_it_says_nothing(log: Log)
 
 
 async def test_a_client_that_answers_stays(log: Log) -> None:
-    async with Listener(log, LIVELY) as port, connect(port.url, proxy=None, ping_interval=None) as client:
-        await asyncio.sleep(0.5)
-        await client.send("still here")
+    """It is asked once for each silence, so the next question shows that the last answer counted."""
+    limits = Limits(ping_interval=0.05, ping_timeout=0.3)
+    async with Listener(log, limits) as port, port.upgraded() as client:
+        for _ in range(2):
+            assert await client.frame() == (PING, b"")
+            await client.send(frame(PONG))
+        await client.send(frame(TEXT, b"still here"))
         await port.told("open", "still here")
     assert port.counters.dropped == {}
 
 
 async def test_a_client_that_speaks_is_not_asked(log: Log) -> None:
-    async with Listener(log, Limits(ping_interval=0.2, ping_timeout=0.1)) as port, port.upgraded() as client:
+    async with Listener(log, Limits(ping_interval=0.3, ping_timeout=0.1)) as port, port.upgraded() as client:
         for _ in range(20):
             await client.send(frame(TEXT, b"x"))
             await asyncio.sleep(0.02)
@@ -202,42 +222,54 @@ async def test_a_client_that_speaks_is_not_asked(log: Log) -> None:
 
 
 async def test_a_client_that_stops_reading_is_dropped_after_the_write_timeout(log: Log) -> None:
-    async with Listener(
-        log, SLOW_READER, on_text=lambda link, text: link.send(b"x" * 200_000), send_buffer=SMALL_BUFFER
-    ) as port:
-        async with port.upgraded(receive_buffer=SMALL_BUFFER) as client:
-            started = time.monotonic()
-            await client.send(frame(TEXT, b"go"))
-            await port.told("open", "go", (1006, ""))
-            assert 0.1 < time.monotonic() - started < 2.0
+    async with (
+        Listener(
+            log, SLOW_READER, on_text=lambda link, text: link.send(b"x" * 200_000), send_buffer=SMALL_BUFFER
+        ) as port,
+        port.upgraded(receive_buffer=SMALL_BUFFER) as client,
+    ):
+        started = time.monotonic()
+        await client.send(frame(TEXT, b"go"))
+        await port.told("open", "go", (1006, ""))
+        assert 0.1 < time.monotonic() - started < 2.0
     assert port.counters.dropped == {"does_not_read": 1}
     assert port.lines("media socket dropped") == [{"reason": "does_not_read", "log_level": "warning"}]
 
 
 async def test_a_client_that_reads_slowly_is_not_dropped_while_it_reads(log: Log) -> None:
     async with Listener(
-        log, SLOW_READER, on_text=lambda link, text: link.send(b"x" * 200_000), send_buffer=SMALL_BUFFER
+        log,
+        Limits(write_timeout=0.3),
+        on_text=lambda link, text: link.send(b"x" * 200_000),
+        send_buffer=SMALL_BUFFER,
     ) as port:
         async with port.upgraded(receive_buffer=SMALL_BUFFER) as client:
-            for _ in range(3):
+            for _ in range(4):
                 await client.send(frame(TEXT, b"go"))
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.1)
                 assert await client.frame() == (TEXT, b"x" * 200_000)
-        await port.told("open", "go", "go", "go", (1006, ""))
+        await port.told("open", "go", "go", "go", "go", (1006, ""))
     assert port.counters.dropped == {}
 
 
 async def test_a_client_for_which_too_much_waits_is_dropped_at_once(log: Log) -> None:
     sent: list[int] = []
 
-    def flood(link: Link, text: str) -> None:
-        del text
-        asyncio.get_running_loop().call_soon(lambda: sent.extend(bool(link.send(b"x" * 50_000)) for _ in range(40)))
+    def flood(link: Link) -> None:
+        for number in range(40):
+            link.send(b"x" * 50_000)
+            sent.append(number)
 
-    async with Listener(log, Limits(max_write_bytes=500_000), on_text=flood, send_buffer=SMALL_BUFFER) as port:
-        async with port.upgraded(receive_buffer=SMALL_BUFFER) as client:
-            await client.send(frame(TEXT, b"go"))
-            await port.told("open", "go", (1006, ""))
+    def flood_later(link: Link, text: str) -> None:
+        del text
+        asyncio.get_running_loop().call_soon(flood, link)
+
+    async with (
+        Listener(log, Limits(max_write_bytes=500_000), on_text=flood_later, send_buffer=SMALL_BUFFER) as port,
+        port.upgraded(receive_buffer=SMALL_BUFFER) as client,
+    ):
+        await client.send(frame(TEXT, b"go"))
+        await port.told("open", "go", (1006, ""))
     assert len(sent) == 40  # nothing was raised into whoever sent it
     assert port.counters.dropped == {"does_not_read": 1}
     assert len(port.lines("media socket dropped")) == 1
@@ -251,11 +283,13 @@ async def test_a_client_that_does_not_read_its_close_frame_is_dropped(log: Log, 
             link.close(CloseCode.NORMAL, "")
 
     limits = Limits(close_timeout=0.15, ping_interval=0.3, ping_timeout=0.1)
-    async with Listener(log, limits, on_text=fill_and_leave, send_buffer=SMALL_BUFFER) as port:
-        async with port.upgraded(receive_buffer=SMALL_BUFFER) as client:
-            await client.send(frame(TEXT, b"close" if how == "never reads" else b"stay"))
-            await port.until(lambda: port.sessions and len(port.session.told) == 2)
-            if how != "never reads":
-                client.half_close()
-            await port.until(lambda: not port.connections)
+    async with (
+        Listener(log, limits, on_text=fill_and_leave, send_buffer=SMALL_BUFFER) as port,
+        port.upgraded(receive_buffer=SMALL_BUFFER) as client,
+    ):
+        await client.send(frame(TEXT, b"close" if how == "never reads" else b"stay"))
+        await port.until(lambda: port.sessions and len(port.session.told) == 2)
+        if how != "never reads":
+            client.half_close()
+        await port.until(lambda: not port.connections)
     assert port.counters.dropped == {"no_close": 1}

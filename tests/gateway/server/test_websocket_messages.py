@@ -1,6 +1,10 @@
 import asyncio
+from itertools import pairwise
 
 import pytest
+import structlog
+from hypothesis import given
+from hypothesis import strategies as st
 from websockets.asyncio.client import connect
 
 from gateway.server.transport import CloseCode, Limits, Link
@@ -47,6 +51,56 @@ async def test_a_message_may_come_octet_by_octet(log: Log) -> None:
         for octet in frame(TEXT, b"slow"):
             await client.send(bytes([octet]))
         await port.told("open", "slow")
+
+
+@pytest.mark.parametrize("size", [20, 200, 70_000])
+@pytest.mark.parametrize("where", ["in the head", "behind the size", "behind the head", "in the payload", "at the end"])
+async def test_a_message_may_be_cut_anywhere_and_its_payload_may_look_like_a_frame(
+    log: Log, where: str, size: int
+) -> None:
+    """Masked, the payload begins with 0x81 0x82, and so would a text frame of two octets."""
+    text = ("abcdefghijklmnopqrst" * size)[:size]
+    octets = frame(TEXT, text.encode(), mask=b"\xe0" * 4)
+    head = len(octets) - size
+    cut = {
+        "in the head": 1,
+        "behind the size": head - 4,
+        "behind the head": head,
+        "in the payload": head + 4,
+        "at the end": len(octets),
+    }[where]
+    async with Listener(log) as port, port.upgraded() as client:
+        await client.send(octets[:cut])
+        await asyncio.sleep(0.01)  # so that the rest comes by itself
+        await client.send(octets[cut:] + frame(TEXT, b"next"))
+        await port.told("open", text, "next")
+
+
+@given(st.data())
+async def test_however_a_conversation_is_cut_it_is_understood(data: st.DataObject) -> None:
+    """Fed by hand, without a socket: whole texts, fragments and pings, in segments of any size."""
+    conversation, texts = b"", []
+    for _ in range(data.draw(st.integers(1, 5))):
+        octets = data.draw(st.binary(max_size=300)).hex().encode()
+        mask = data.draw(
+            st.binary(min_size=4, max_size=4) | st.sampled_from([b"\xe0" * 4, bytes(4), b"\xb1\xb2\xb3\xb4"])
+        )
+        pieces = data.draw(st.integers(1, 3))
+        edges = [len(octets) * place // pieces for place in range(pieces + 1)]
+        for place, (start, end) in enumerate(pairwise(edges)):
+            opcode = CONT if place else TEXT
+            conversation += frame(opcode, octets[start:end], fin=place == pieces - 1, mask=mask)
+            if data.draw(st.booleans()):
+                conversation += frame(PING, octets[:100], mask=mask)
+        texts.append(octets.decode())
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(conversation)), max_size=8)))
+    port = Listener(Log(structlog.get_logger(), []))
+    connection = port.by_hand()
+    for start, end in pairwise([0, *cuts, len(conversation)]):
+        if end > start:
+            connection.data_received(conversation[start:end])
+    connection.connection_lost(None)
+    assert port.session.told == ["open", *texts, (1006, "")]
 
 
 async def test_fragments_are_put_together_and_what_stands_between_them_is_answered(log: Log) -> None:
@@ -117,8 +171,8 @@ async def test_who_breaks_a_rule_is_closed_with_its_code_and_what_was_said_befor
         assert await client.rest() == b""
         await port.until(lambda: not port.connections)
     assert port.session.told[:2] == ["open", "before"]
-    ((lost_code, _),) = port.session.told[2:]
-    assert lost_code == (1000 if offence == "close in a message" else code)
+    (lost,) = port.session.told[2:]
+    assert lost[0] == (1000 if offence == "close in a message" else code)
     assert port.counters.failed == {str(int(code)): 1}
     assert port.counters.dropped == {}
     assert [line["code"] for line in port.lines("media socket failed")] == [code]

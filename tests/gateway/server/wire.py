@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, Self
 
 from gateway.config import Address
@@ -20,7 +20,9 @@ _UPGRADE = {
 }
 
 
-def frame(opcode: int, payload: bytes = b"", *, fin: bool = True, masked: bool = True, reserved: int = 0) -> bytes:
+def frame(
+    opcode: int, payload: bytes = b"", *, fin: bool = True, masked: bool = True, reserved: int = 0, mask: bytes = _MASK
+) -> bytes:
     """One frame as a client sends it, RFC 6455 section 5.2; `reserved` are the three bits behind FIN."""
     size = len(payload)
     mask_bit = 0x80 if masked else 0
@@ -33,7 +35,7 @@ def frame(opcode: int, payload: bytes = b"", *, fin: bool = True, masked: bool =
         head += bytes([mask_bit | 127]) + struct.pack("!Q", size)
     if not masked:
         return head + payload
-    return head + _MASK + bytes(octet ^ _MASK[place % 4] for place, octet in enumerate(payload))
+    return head + mask + bytes(octet ^ mask[place % 4] for place, octet in enumerate(payload))
 
 
 def close_frame(code: int, reason: str = "") -> bytes:
@@ -46,6 +48,13 @@ def upgrade(path: str = "/media", headers: Mapping[str, str | None] | None = Non
     lines = [f"GET {path} HTTP/1.1"]
     lines += [f"{name}: {value}" for name, value in (_UPGRADE | dict(headers or {})).items() if value is not None]
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+
+async def until(true: Callable[[], object]) -> None:
+    """Wait until something at the other end of a socket has made `true` so."""
+    async with asyncio.timeout(PATIENCE):
+        while not true():  # noqa: ASYNC110 - what happens there sets no event here
+            await asyncio.sleep(0.002)
 
 
 class Received(NamedTuple):

@@ -40,7 +40,7 @@ def sidecar(folder: Path) -> dict[str, Any]:
 
 
 def piece(position: int, samples: Samples) -> Piece:
-    return position, memoryview(samples.tobytes())
+    return position, memoryview(samples.tobytes()).cast("h")
 
 
 NOTHING = Sound([], [], 0)
