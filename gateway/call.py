@@ -32,6 +32,7 @@ CallItem: TypeAlias = AudioFrame | Dtmf | MarkReached
 """What `async for item in call` gives."""
 
 _MAILBOX_ITEMS = 500
+_HEARD_AT_ONCE = 5  # 100 ms
 
 
 class EndReason(enum.StrEnum):
@@ -111,7 +112,10 @@ class Call:
         self._pacer = pacer
         self._clock = clock
         self._receiver = Receiver(inbound, window=options.reorder_window)
-        self._player = Player(stream, outbound, transmit=transmit, lead=options.playout_lead)
+        self._player = Player(
+            stream, outbound, transmit=transmit, here=self._caller_position, lead=options.playout_lead
+        )
+        self._in_flight = self._player.in_flight
         self._armed_for: float | None = None
         self._started = clock()
         self._duration: float | None = None
@@ -123,7 +127,7 @@ class Call:
         self._agent_error: str | None = None
         self._early: list[CallItem] | None = None if options.agent is None else []
         self._slots: list[SinkSlot] = []
-        self._hearing: dict[str, tuple[SinkSlot, ...]] = {}
+        self._hearing: dict[str, tuple[Callable[[AudioFrame], None], ...]] = {}
         self._sort_slots()
         for name, factory in options.sinks.items():
             self._add_slot(name, factory)
@@ -140,9 +144,8 @@ class Call:
         if self.end_reason is not None:
             return
         now = self._clock()
-        in_flight = self._player.in_flight
-        if in_flight and in_flight[0].deadline <= now:
-            self._hear(now)  # where no packets come, nobody else does
+        if len(self._in_flight) >= _HEARD_AT_ONCE:
+            self._hear_many(now)  # where no packets come, nobody else does
         if not self._player.send_audio(samples, sample_rate or self._player.sample_rate, now=now):
             self._arm()
 
@@ -194,16 +197,16 @@ class Call:
 
     # --- from the socket ------------------------------------------------------------------------------------------
 
-    def media_received(self, packet: MediaReceived, *, now: float) -> None:
-        """Take one packet, fifty times a second."""
-        in_flight = self._player.in_flight
-        if in_flight and in_flight[0].deadline <= now:
-            self._hear(now)
+    def media_received(self, packet: MediaReceived, *, now: float) -> int:
+        """Take one packet, fifty times a second. Returns how many payloads could not be decoded so far."""
+        if len(self._in_flight) >= _HEARD_AT_ONCE:
+            self._hear_many(now)
         frames = self._receiver.push(packet, now=now)
         for frame in frames:
             self._fan_out(frame)
         if len(frames) != 1:  # something waits for its turn, or did until now
             self._arm()
+        return self._receiver.payloads_bad
 
     def event_received(self, event: Dtmf | MarkReached | Error) -> None:
         """Take anything else that came on the stream."""
@@ -215,11 +218,6 @@ class Call:
         if isinstance(event, Dtmf):
             self._digits += 1
         self._tell_agent(event)
-
-    @property
-    def payloads_bad(self) -> int:
-        """How many payloads could not be decoded so far."""
-        return self._receiver.payloads_bad
 
     def end(self, reason: EndReason) -> None:
         """End the call; what waited for its turn is handed out first. Does nothing the second time."""
@@ -297,21 +295,26 @@ class Call:
         return slot
 
     def _sort_slots(self) -> None:
-        """Note which slots hear which track."""
+        """Note what is to be called with a frame of each track."""
         for track in ("inbound", "outbound", "played"):
-            self._hearing[track] = tuple(slot for slot in self._slots if slot.hears(track))
+            self._hearing[track] = tuple(slot.write for slot in self._slots if slot.hears(track))
 
     # --- the way of a frame ---------------------------------------------------------------------------------------
 
     def _fan_out(self, frame: AudioFrame) -> None:
-        for slot in self._hearing[frame.track]:
+        for write in self._hearing[frame.track]:
             try:
-                slot.write(frame)
+                write(frame)
             except Exception as error:  # noqa: BLE001 - one sink's failure is that sink's
-                slot.fail(error)
-                self._sort_slots()
+                self._sink_failed(write, error)
         if frame.track == "inbound" and (self._mailbox is not None or self._early is not None):
             self._tell_agent(frame)
+
+    def _sink_failed(self, write: Callable[[AudioFrame], None], error: Exception) -> None:
+        for slot in self._slots:
+            if slot.write == write:
+                slot.fail(error)
+        self._sort_slots()
 
     def _tell_agent(self, item: CallItem) -> None:
         if self._mailbox is not None:
@@ -321,9 +324,18 @@ class Call:
 
     def _hear(self, now: float) -> None:
         """Tell the sinks what of the application's sound is heard by now."""
-        caller = self._receiver.position("inbound") * self._player.sample_rate // self.info.inbound_sample_rate
-        for frame in self._player.heard(caller, now=now):
+        for frame in self._player.heard(now=now):
             self._fan_out(frame)
+
+    def _hear_many(self, now: float) -> None:
+        """The same, when there is enough of it: five pieces in one frame cost little more than one."""
+        in_flight = self._in_flight
+        if len(in_flight) >= _HEARD_AT_ONCE and in_flight[_HEARD_AT_ONCE - 1].deadline <= now:
+            self._hear(now)
+
+    def _caller_position(self) -> int:
+        """Where the caller's channel stands, in samples at the player's rate."""
+        return self._receiver.position("inbound") * self.info.played_sample_rate // self.info.inbound_sample_rate
 
     def _arm(self) -> None:
         """Have the pacer wake this call for what is due next, unless it will come by before that anyway."""
@@ -340,7 +352,7 @@ class Call:
             return
         self._armed_for = None
         try:
-            self._hear(now)
+            self._hear_many(now)
             for frame in self._receiver.pop(now=now):
                 self._fan_out(frame)
             self._player.send_due(now=now)

@@ -19,6 +19,7 @@ class Player:
         stream: Makes the messages.
         codec: Of what is sent.
         transmit: Puts a message on the wire.
+        here: Tells where the caller's channel stands, in samples at the codec's rate.
         lead: Seconds that sound may leave before it is to be heard.
 
     Attributes:
@@ -26,14 +27,21 @@ class Player:
         in_flight: See `Playout`: whether `heard` has something.
     """
 
-    def __init__(self, stream: MediaStream, codec: Codec, *, transmit: Callable[[bytes], None], lead: float) -> None:
+    def __init__(
+        self,
+        stream: MediaStream,
+        codec: Codec,
+        *,
+        transmit: Callable[[bytes], None],
+        here: Callable[[], int],
+        lead: float,
+    ) -> None:
         self.sample_rate = codec.sample_rate
         self._stream = stream
         self._transmit = transmit
-        self._playout = Playout(codec.encode, codec.sample_rate, lead=lead)
+        self._playout = Playout(codec.encode, codec.sample_rate, here=here, lead=lead)
         self.in_flight = self._playout.in_flight
         self._resamplers: dict[int, Resampler] = {}
-        self._end = 0  # of what stands in the application's channel, in samples
 
     def send_audio(self, samples: Samples, sample_rate: int, *, now: float) -> bool:
         """Queue sound, int16 of shape (n,), and send what is due. Returns whether that was all."""
@@ -74,20 +82,12 @@ class Player:
         """When `send_due` will have something; None while nothing is queued."""
         return self._playout.deadline()
 
-    def heard(self, caller_position: int, *, now: float) -> list[AudioFrame]:
-        """Take the sound whose time to be heard has come, as `played` frames on the call's time line.
-
-        Args:
-            caller_position: Where the caller's channel stands, in samples at this player's rate. Sound that follows
-                a silence is placed there, or at the end of what stands in the application's channel if that is later.
-            now: The present.
-        """
-        frames: list[AudioFrame] = []
-        for piece in self._playout.heard(now=now):
-            position = max(self._end, caller_position) if piece.starts else self._end
-            frames.append(AudioFrame("played", piece.samples, self.sample_rate, position))
-            self._end = position + len(piece.samples)
-        return frames
+    def heard(self, *, now: float) -> list[AudioFrame]:
+        """Take the sound whose time to be heard has come, as `played` frames on the call's time line, each gapless."""
+        return [
+            AudioFrame("played", samples, self.sample_rate, position)
+            for position, samples in self._playout.heard(now=now)
+        ]
 
     def describe(self) -> dict[str, Any]:
         """Counters as JSON-ready values."""

@@ -10,12 +10,13 @@ FrameTrack: TypeAlias = Literal["inbound", "outbound", "played"]
 """Whose sound a frame holds.
 
 `inbound` is what the person on the leg says; `outbound` what that person hears, as Telnyx reports it (only where both
-tracks were asked for); `played` what the application played, told at the moment when it is due to be heard.
+tracks were asked for); `played` what the application played, told once it was due to be heard, a tenth of a second at a
+time.
 """
 
 
 class AudioFrame(msgspec.Struct, frozen=True, gc=False):
-    """Decoded sound of one track, usually 20 ms.
+    """Decoded sound of one track, usually 20 ms; more of what was played.
 
     Attributes:
         track: Whose sound it is.

@@ -6,8 +6,9 @@ queues what comes early, and the lead rides out a stall of the event loop. The l
 A piece that is pushed with nothing before it is due at once and leaves at once, which is why an echo has no delay
 from here.
 
-When the application falls behind, the next piece is due the moment it comes, and starts a new stretch of sound:
-`Piece.starts` tells, so that a recorder can leave the hole where the listener had one.
+Each piece also has a *position* on the call's time line. It follows the piece before it, unless the application has
+fallen behind: then it is due the moment it comes, and begins where the caller's channel is by then, if that is later.
+So a recorder leaves the hole where the listener had one.
 
 Marks stand in the queue between the sounds they follow, and leave directly behind them. `clear` drops the sound that
 has not left and forgets what was not yet heard: none from before it can leave after it. The marks among it are given
@@ -35,13 +36,13 @@ class Piece(msgspec.Struct, frozen=True, gc=False):
 
     Attributes:
         deadline: When it is to be heard.
-        samples: int16, shape (n,), at the playout's rate.
-        starts: It does not continue the piece before it: something was silent in between.
+        position: Of its first sample on the call's time line, in samples at the playout's rate.
+        samples: int16, shape (n,).
     """
 
     deadline: float
+    position: int
     samples: Samples
-    starts: bool
 
 
 class Playout:
@@ -50,6 +51,7 @@ class Playout:
     Args:
         encode: int16 samples to payload, called once for each piece, as it leaves.
         sample_rate: Of all samples pushed, in Hz.
+        here: Tells where the caller's channel stands, in samples at this playout's rate.
         lead: Seconds that a piece may leave before its deadline.
         max_queued: Seconds of sound that may wait here; what is pushed beyond it is dropped and counted.
 
@@ -59,7 +61,13 @@ class Playout:
     """
 
     def __init__(
-        self, encode: Callable[[Samples], bytes], sample_rate: int, *, lead: float, max_queued: float = 600.0
+        self,
+        encode: Callable[[Samples], bytes],
+        sample_rate: int,
+        *,
+        here: Callable[[], int],
+        lead: float,
+        max_queued: float = 600.0,
     ) -> None:
         self.samples_dropped = 0
         self.samples_cleared = 0
@@ -68,6 +76,7 @@ class Playout:
         self.in_flight: deque[Piece] = deque()
         self.queued = 0
         self._encode = encode
+        self._here = here
         self._lead = lead
         self._frame = round(sample_rate * FRAME_SECONDS)
         self._most = round(sample_rate * max_queued)
@@ -76,6 +85,7 @@ class Playout:
         self._playhead = -np.inf  # deadline of the next piece, unless that has passed
         self._pad_at = np.inf  # when a tail shorter than a frame stops waiting for more
         self._utterance_open = False
+        self._position = 0  # of the next piece, unless it comes late
 
     def push(self, samples: Samples, *, now: float) -> Sequence[bytes | str]:
         """Queue sound, int16 of shape (n,), any length; a tail shorter than 20 ms waits a little for more.
@@ -118,17 +128,25 @@ class Playout:
             due.append(self._depart(samples, now))
         return due
 
-    def heard(self, *, now: float) -> list[Piece]:
-        """Take what left and whose deadline has come, in order."""
-        heard: list[Piece] = []
+    def heard(self, *, now: float) -> list[tuple[int, Samples]]:
+        """Take what left and whose deadline has come: positions and samples, in order, what is gapless in one piece."""
+        heard: list[tuple[int, Samples]] = []
         in_flight = self.in_flight
         while in_flight and in_flight[0].deadline <= now:
-            heard.append(in_flight.popleft())
+            position = end = in_flight[0].position
+            stretch: list[Samples] = []
+            while in_flight and in_flight[0].position == end and in_flight[0].deadline <= now:
+                samples = in_flight.popleft().samples
+                stretch.append(samples)
+                end += len(samples)
+            heard.append((position, np.concatenate(stretch)))
         return heard
 
     def clear(self) -> list[str]:
         """Forget all sound that was not heard yet; call `heard` first. Returns the marks that had not left."""
         marks = [item for item in self._queue if isinstance(item, str)]
+        if self.in_flight:
+            self._position = self.in_flight[0].position
         self.samples_cleared += self.queued + sum(len(piece.samples) for piece in self.in_flight)
         self._queue.clear()
         self.in_flight.clear()
@@ -146,15 +164,16 @@ class Playout:
         return self._playhead - self._lead
 
     def _depart(self, samples: Samples, now: float) -> bytes:
-        """Give a piece its deadline and encode it."""
+        """Give a piece its deadline and its position, and encode it."""
         late = now - self._playhead
-        starts = late > 0
-        if starts:
+        if late > 0:
             if self._utterance_open and FRAME_SECONDS < late < _LONGEST_PAUSE_CALLED_UNDERRUN:
                 self.underruns += 1
             self._playhead = now
-        self.in_flight.append(Piece(self._playhead, samples, starts))
+            self._position = max(self._position, self._here())
+        self.in_flight.append(Piece(self._playhead, self._position, samples))
         self._playhead += FRAME_SECONDS
+        self._position += len(samples)
         self._utterance_open = True
         self.frames_sent += 1
         return self._encode(samples)

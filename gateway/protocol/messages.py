@@ -10,13 +10,15 @@ carrier sends as strings (`sequence_number`, `chunk`, `timestamp`) are accepted 
 Source: Telnyx, "Media Streaming over WebSockets" and the AsyncAPI page "Stream call media over WebSocket".
 """
 
-from typing import Final, Literal, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias
 
 import msgspec
 
 from gateway.errors import RemoteProtocolError
 
 Number: TypeAlias = str | int
+Id: TypeAlias = Annotated[str, msgspec.Meta(max_length=512)]
+"""An id of Telnyx's: opaque, and kept for as long as the call is remembered, so not of any length."""
 Track: TypeAlias = Literal["inbound", "outbound"]
 
 AUTH_FIELD: Final = "x-telnyx-streaming-auth-token"
@@ -45,7 +47,7 @@ class MediaFormat(msgspec.Struct, frozen=True):
 class StartBody(msgspec.Struct, kw_only=True, omit_defaults=True):
     """Which call this stream belongs to, and its format."""
 
-    call_control_id: str
+    call_control_id: Id
     media_format: MediaFormat
     user_id: str | None = None
     call_session_id: str | None = None
@@ -60,7 +62,7 @@ class Start(msgspec.Struct, tag_field="event", tag="start", kw_only=True):
     """The stream begins; `stream_id` stands here at the top, not in the body."""
 
     sequence_number: Number
-    stream_id: str
+    stream_id: Id
     start: StartBody
 
 

@@ -163,7 +163,8 @@ class MediaStream:
 
     def send_media(self, payload: bytes) -> bytes:
         """Sound to be played: codec octets, at least 20 ms and at most 30 s of them."""
-        self._must_stream("media")
+        if self.state is not State.STREAMING:
+            self._must_stream("media")
         return encode(Play(PlayBody(payload)))
 
     def send_mark(self, name: str) -> bytes:

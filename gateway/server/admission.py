@@ -147,9 +147,10 @@ class Admission:
 
     def _must_be_local(self, handshake: Handshake) -> None:
         """An open door is for this machine: what came through a tunnel or a proxy names another host, or says so."""
-        host = handshake.headers.get("host", "").lower()
-        if not is_loopback_host(_PORT.sub("", host).strip("[]")):
-            raise AdmissionError("not_local", 403, "without tokens only streams to a loopback host are admitted")
+        origin = handshake.headers.get("origin", "http://localhost")  # only browsers send one: any page may try
+        for host in (handshake.headers.get("host", ""), origin.partition("://")[2]):
+            if not is_loopback_host(_PORT.sub("", host.lower()).strip("[]")):
+                raise AdmissionError("not_local", 403, "without tokens only streams to a loopback host are admitted")
         if any(name in handshake.headers for name in _FORWARDING_HEADERS):
             raise AdmissionError("forwarded", 403, "without tokens no forwarded stream is admitted")
 

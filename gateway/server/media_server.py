@@ -23,6 +23,8 @@ from gateway.server.websocket import WebSocketConnection
 
 __all__ = ["MediaServer"]
 
+_SPARE_CONNECTIONS = 1000
+"""TCP connections beyond the calls: those that have not said yet what they want, and those that are closing."""
 _MAX_UNREDEEMED = 100
 """Sockets that may be open without having shown a token yet."""
 
@@ -168,9 +170,15 @@ class MediaServer:
             clock=self._clock,
             counters=self.sockets,
             log=self._log,
-            on_open=self._connections.add,
+            on_open=self._opened,
             on_close=self._connections.discard,
         )
+
+    def _opened(self, connection: WebSocketConnection) -> None:
+        self._connections.add(connection)
+        if len(self._connections) > self._max_calls + _SPARE_CONNECTIONS:
+            self.sockets.dropped["too_many"] += 1
+            connection.abort()
 
     def _admit(self, handshake: Handshake, link: Link) -> MediaSession:
         ticket = self._admission.admit(handshake)

@@ -122,9 +122,9 @@ class MediaSession:
             call = self.call
             if isinstance(event, MediaReceived):
                 assert call is not None  # the stream lets no media pass before `start`, and `start` makes the call
-                call.media_received(event, now=now)
-                if call.payloads_bad != self._payloads_bad:
-                    self._payloads_bad = call.payloads_bad
+                payloads_bad = call.media_received(event, now=now)
+                if payloads_bad != self._payloads_bad:
+                    self._payloads_bad = payloads_bad
                     raise RemoteProtocolError("payload cannot be decoded")
             elif isinstance(event, Connected):
                 self._connected(event)

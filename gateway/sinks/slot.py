@@ -85,6 +85,7 @@ class SinkSlot:
             await self._released.wait()
         finally:
             self.write = self._refuse
+            on_change()
             try:
                 async with asyncio.timeout(self._close_timeout):
                     await context.__aexit__(None, None, None)

@@ -286,3 +286,21 @@ def test_any_number_is_read_as_its_ascii_digits_say_or_is_a_remote_error(value: 
         return
     assert 0 <= number < 2**63
     assert str(number) == (str(value).lstrip("0") or "0")
+
+
+@pytest.mark.parametrize("field", ["stream_id", "call_control_id"])
+def test_an_id_of_any_length_is_not_kept(field: str) -> None:
+    ids = {"stream_id": "S", "call_control_id": "v3:x"} | {field: "x" * 513}
+    text = json.dumps(
+        {
+            "event": "start",
+            "sequence_number": "1",
+            "stream_id": ids["stream_id"],
+            "start": {
+                "call_control_id": ids["call_control_id"],
+                "media_format": {"encoding": "PCMU", "sample_rate": 8000, "channels": 1},
+            },
+        }
+    )
+    with pytest.raises(RemoteProtocolError, match="512"):
+        decode_carrier(text)

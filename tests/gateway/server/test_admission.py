@@ -329,6 +329,24 @@ def test_with_tokens_any_host_and_any_proxy_will_do() -> None:
 
 
 @pytest.mark.parametrize(
+    ("origin", "admitted"),
+    [
+        ("http://localhost:3000", True),
+        ("http://127.0.0.1", True),
+        ("https://example.com", False),
+        ("https://localhost.example.com", False),
+        ("null", False),
+    ],
+)
+def test_an_open_door_refuses_a_web_page_from_elsewhere(origin: str, admitted: bool) -> None:
+    door = Door("none")
+    if admitted:
+        assert door.knock(host="localhost", origin=origin) is not None
+    else:
+        assert door.refusal(host="localhost", origin=origin) == ("not_local", 403)
+
+
+@pytest.mark.parametrize(
     ("host", "loopback"),
     [
         ("localhost", True),

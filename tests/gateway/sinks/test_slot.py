@@ -97,7 +97,7 @@ async def test_a_sink_is_opened_for_the_stream_hears_its_frames_and_is_closed() 
         assert (sink.opened, sink.closed) == ([INFO], 0)
     assert (slot.state, slot.error, slot.frames_dropped, sink.closed) == (SinkState.CLOSED, None, 0, 1)
     assert sink.timestamps() == [160]
-    assert run.changes == [SinkState.OPEN]
+    assert run.changes == [SinkState.OPEN, SinkState.OPEN]  # as it opened, and before it closed
 
 
 async def test_frames_from_before_the_sink_is_open_are_handed_over_first() -> None:
