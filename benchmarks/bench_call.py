@@ -2,9 +2,10 @@
 
 The gateway and a bare `websockets.asyncio` echo server, both on uvloop, take turns under the same load, each pinned
 to one core, the load on another. A frame is one 20 ms message in and its echo out. CPU is the whole server process,
-all threads, while the load is measured. Compare the ratio: the microseconds are this machine's.
+all threads, while the load is measured. The ratio is the median of the rounds' ratios, each of two neighbours in time;
+the microseconds are this machine's.
 
-Rounds in which the load itself was late are repeated, as they would tell about the load.
+A round in which the load itself was late is repeated, twice at most, as it would tell about the load.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.load import LoadReport, rss_kib
@@ -115,7 +117,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         options.calls, options.rounds, options.seconds, settle = [5], 1, 0.5, 0.2
     cores = sorted(os.sched_getaffinity(0))
     server_cores, load_cores = {cores[0]}, {cores[-1]}
-    print(f"{platform.machine()}, {len(cores)} cores, Python {platform.python_version()}; median of {options.rounds}")
+    print(
+        f"{datetime.now(UTC).date()}, {platform.machine()}, {len(cores)} cores, Python {platform.python_version()};"
+        f" medians of {options.rounds} rounds"
+    )
     print(
         f"{'calls':>5} {'server':>8} {'CPU us/frame':>12} {'ratio':>6} {'p50 ms':>7} {'p99 ms':>7} {'max ms':>7}"
         f" {'lost':>5} {'kB/call':>8} {'load late p99 ms':>17}"
@@ -129,22 +134,21 @@ def main(argv: Sequence[str] | None = None) -> int:
                 idle = rss_kib(server.pid)
                 warm = put_load(server, calls=calls, settle=0.2, seconds=settle / 2, cores=load_cores)
                 memory[server.name] = (warm.server_rss_kib - idle) / calls
-            for _ in range(options.rounds):
+            for number in range(options.rounds):
                 for server in (first, second):
+                    print(f"{calls} calls, round {number + 1}, {server.name}", end=" \r", file=sys.stderr, flush=True)
                     for _ in range(3):
                         report = put_load(server, calls=calls, settle=settle, seconds=options.seconds, cores=load_cores)
                         if report.late_p99_ms <= _LATE_LIMIT_MS or options.smoke:
                             break
                     rounds[server.name].append(report)
-        cost = {
-            name: statistics.median(report.server_cpu / report.sent * 1e6 for report in reports)
-            for name, reports in rounds.items()
-        }
+        cost = {name: [report.server_cpu / report.sent * 1e6 for report in reports] for name, reports in rounds.items()}
         for name, reports in rounds.items():
+            ratio = statistics.median(mine / (base or 1) for mine, base in zip(cost[name], cost["bare"], strict=True))
             lost = sum(report.sent - report.received for report in reports)
             failed |= lost > 0
             print(
-                f"{calls:>5} {name:>8} {cost[name]:>12.1f} {cost[name] / cost['bare'] if cost['bare'] else 0:>6.2f}"
+                f"{calls:>5} {name:>8} {statistics.median(cost[name]):>12.1f} {ratio:>6.2f}"
                 f" {_median(reports, 'p50_ms'):>7.2f} {_median(reports, 'p99_ms'):>7.2f}"
                 f" {_median(reports, 'max_ms'):>7.2f} {lost:>5} {memory[name]:>8.0f}"
                 f" {_median(reports, 'late_p99_ms'):>17.2f}",
