@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
@@ -9,9 +11,22 @@ from tests.fakes import FakeWire, noise
 FRAME = 160
 
 
-def make(*, encoding: str = "PCMU", sample_rate: int = 8000, lead: float = 0.16) -> tuple[Player, FakeWire]:
+def make(
+    *, encoding: str = "PCMU", sample_rate: int = 8000, lead: float = 0.16, here: Callable[[], int] = lambda: 0
+) -> tuple[Player, FakeWire]:
     wire = FakeWire()
-    return Player(wire.stream, open_codec(encoding, sample_rate), transmit=wire.transmit, lead=lead), wire
+    codec = open_codec(encoding, sample_rate)
+    return Player(wire.stream, codec, transmit=wire.transmit, here=here, lead=lead), wire
+
+
+class Caller:
+    """How far the caller's channel has come, in samples."""
+
+    def __init__(self, position: int = 0) -> None:
+        self.position = position
+
+    def __call__(self) -> int:
+        return self.position
 
 
 def places(frames: list[AudioFrame]) -> list[int]:
@@ -62,7 +77,7 @@ def test_clear_is_sent_and_the_sound_from_before_it_never_is() -> None:
     player.clear()
     player.send_due(now=10.0)
     assert wire.script()[sent:] == ["clear"]
-    assert player.heard(0, now=10.0) == []
+    assert player.heard(now=10.0) == []
     assert player.describe()["samples_cleared"] == 8000
 
 
@@ -122,60 +137,66 @@ def test_clear_forgets_what_the_conversion_remembered() -> None:
 
 
 def test_an_utterance_stands_where_the_caller_stood_as_it_began_and_is_contiguous() -> None:
-    player, _ = make()
+    caller = Caller(8000)
+    player, _ = make(here=caller)
     samples = noise(4 * FRAME)
     player.send_audio(samples, 8000, now=1.0)
-    frames = player.heard(8000, now=1.0)
-    frames += player.heard(8480, now=1.03)  # the caller's channel went on by more than was heard
-    frames += player.heard(8160, now=1.10)
-    assert places(frames) == [8000, 8160, 8320, 8480]
+    frames = player.heard(now=1.0)
+    caller.position = 8480  # the caller's channel went on by more than was heard
+    frames += player.heard(now=1.03)
+    frames += player.heard(now=1.10)
+    assert places(frames) == [8000, 8160, 8320]
     assert {(frame.track, frame.sample_rate) for frame in frames} == {("played", 8000)}
     assert np.array_equal(np.concatenate([frame.samples for frame in frames]), samples)
 
 
 def test_an_utterance_after_a_pause_stands_at_the_callers_present_position() -> None:
-    player, _ = make()
+    caller = Caller()
+    player, _ = make(here=caller)
     player.send_audio(noise(FRAME), 8000, now=0.0)
-    frames = player.heard(0, now=0.0)
+    caller.position = 16_000
     player.send_audio(noise(FRAME), 8000, now=2.0)
-    frames += player.heard(16_000, now=2.0)
-    assert places(frames) == [0, 16_000]
+    caller.position = 99_000  # too late to matter: it was heard when it left
+    assert places(player.heard(now=9.0)) == [0, 16_000]
 
 
 def test_an_utterance_never_stands_before_the_end_of_the_last_one() -> None:
-    player, _ = make()
+    player, _ = make(here=Caller(800))  # the caller's channel stands still: no packets come
     player.send_audio(noise(3 * FRAME), 8000, now=0.0)
-    frames = player.heard(800, now=0.04)
+    frames = player.heard(now=0.5)
     player.send_audio(noise(FRAME), 8000, now=1.0)
-    frames += player.heard(800, now=1.0)  # the caller's channel stands still: no packets came
-    assert places(frames) == [800, 960, 1120, 1280]
+    frames += player.heard(now=1.0)
+    assert places(frames) == [800, 1280]
 
 
 def test_an_underrun_begins_a_new_position() -> None:
-    player, _ = make()
-    frames = []
+    caller = Caller()
+    player, _ = make(here=caller)
     for now in (0.0, 0.02, 0.1):
+        caller.position = round(8000 * now)
         player.send_audio(noise(FRAME), 8000, now=now)
-        frames += player.heard(round(8000 * now), now=now)
-    assert places(frames) == [0, 160, 800]
+    frames = player.heard(now=1.0)
+    assert [(frame.timestamp, len(frame.samples)) for frame in frames] == [(0, 320), (800, 160)]
     assert player.describe()["underruns"] == 1
 
 
 def test_cleared_sound_takes_no_place() -> None:
-    player, _ = make()
+    caller = Caller()
+    player, _ = make(here=caller)
     player.send_audio(noise(10 * FRAME), 8000, now=0.0)
-    frames = player.heard(0, now=0.03)
+    frames = player.heard(now=0.03)
     player.clear()
+    caller.position = 240
     player.send_audio(noise(FRAME), 8000, now=0.03)
-    frames += player.heard(240, now=0.03)
-    assert places(frames) == [0, 160, 320]  # the later of the end, 320, and the caller's 240
+    frames += player.heard(now=0.03)
+    assert places(frames) == [0, 320]  # the later of the end, 320, and the caller's 240
 
 
 def test_what_is_heard_is_what_the_codec_was_given() -> None:
     player, wire = make()
     player.send_audio(noise(100), 8000, now=0.0)
     player.mark("end", now=0.0)
-    (frame,) = player.heard(0, now=0.0)
+    (frame,) = player.heard(now=0.0)
     (payload,) = wire.payloads()
     assert len(frame.samples) == FRAME  # the tail with the silence that fills it up
     assert np.array_equal(decode_ulaw(payload), decode_ulaw(encode_ulaw(frame.samples)))

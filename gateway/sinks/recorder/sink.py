@@ -76,19 +76,24 @@ class _Waiting:
     """The sound of one track that waits for its turn: pieces, and the end of the last.
 
     A piece is a buffer of fixed room: hundreds of them that grow side by side, frame by frame, keep moving in memory.
+    Two buffers take turns, as `take` is called when the sound it gave before is written.
     """
 
-    __slots__ = ("_pieces", "end", "filled", "frames", "room", "sample_rate", "samples")
+    __slots__ = ("_buffer", "_pieces", "_spare", "end", "filled", "frames", "room", "sample_rate", "samples")
 
     def __init__(self, sample_rate: int) -> None:
         self.sample_rate = sample_rate
         self._pieces: list[Piece] = []
+        self._buffer = self._spare = _NOTHING
         self._clear()
 
     def begin(self, position: int, least: int) -> None:
         self._close_piece()
         self.room = max(self.sample_rate, least)  # a second, a little more than waits between two turns
-        self.samples = memoryview(bytearray(2 * self.room)).cast("h")
+        if len(self._spare) < self.room:
+            self._spare = memoryview(bytearray(2 * self.room)).cast("h")
+        self.samples, self._spare = self._spare, _NOTHING
+        self.room = len(self.samples)
         self.filled = 0
         self.end = position
         self._pieces.append((position, self.samples))
@@ -99,6 +104,7 @@ class _Waiting:
     def take(self) -> list[Piece]:
         self._close_piece()
         pieces = self._pieces
+        self._spare, self._buffer = self._buffer, self.samples
         self._clear()
         return pieces
 

@@ -1,5 +1,5 @@
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate
 
 import numpy as np
@@ -8,16 +8,38 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audio_codecs import Samples
-from gateway.media.playout import FRAME_SECONDS, Playout
+from gateway.media.playout import FRAME_SECONDS, Piece, Playout
 from tests.fakes import noise
 
 RATE = 8000
 FRAME = 160
 
 
-def make(*, lead: float = 0.16, rate: int = RATE, max_queued: float = 600.0) -> Playout:
+def make(
+    *, lead: float = 0.16, rate: int = RATE, max_queued: float = 600.0, here: Callable[[], int] = lambda: 0
+) -> Playout:
     """A playout whose payloads are the samples' own octets."""
-    return Playout(lambda samples: samples.tobytes(), rate, lead=lead, max_queued=max_queued)
+    return Playout(lambda samples: samples.tobytes(), rate, here=here, lead=lead, max_queued=max_queued)
+
+
+class Caller:
+    """A caller's channel that is far ahead each time somebody looks: whatever starts anew shows by its position."""
+
+    def __init__(self) -> None:
+        self.position = 0
+
+    def __call__(self) -> int:
+        self.position += 1_000_000
+        return self.position
+
+
+def starts(pieces: Iterable[Piece]) -> list[bool]:
+    """Which pieces do not continue the one before."""
+    end, result = -1, []
+    for piece in pieces:
+        result.append(piece.position != end)
+        end = piece.position + len(piece.samples)
+    return result
 
 
 def sound(payloads: Sequence[bytes | str]) -> Samples:
@@ -32,9 +54,11 @@ def test_sound_with_nothing_before_it_leaves_at_once_and_is_due_at_once() -> Non
     samples = noise(FRAME)
     assert list(playout.push(samples, now=5.0)) == [samples.tobytes()]
     assert playout.pop(now=5.0) == []
-    (piece,) = playout.heard(now=5.0)
-    assert piece.starts
-    assert piece.samples is samples
+    (piece,) = playout.in_flight
+    assert piece.deadline == 5.0
+    ((position, heard),) = playout.heard(now=5.0)
+    assert position == 0
+    assert np.array_equal(heard, samples)
     assert playout.deadline() is None
 
 
@@ -61,38 +85,41 @@ def test_a_second_pushed_at_once_leaves_a_piece_each_20_ms_after_the_first_ones(
 
 @given(st.lists(st.floats(0.0005, 0.15), min_size=1, max_size=40), st.floats(0.0, 1e6))
 def test_deadlines_are_20_ms_apart_whenever_the_pacer_comes(pauses: list[float], start: float) -> None:
-    playout = make()
+    playout = make(here=Caller())
     playout.push(noise(3 * RATE), now=start)
-    pieces = []
+    pieces: list[Piece] = []
     for now in accumulate(pauses, initial=start):
         playout.pop(now=now)
+        due = [piece for piece in playout.in_flight if piece.deadline <= now]
         heard = playout.heard(now=now)
-        assert all(piece.deadline <= now for piece in heard)
-        pieces += heard
+        assert sum(len(samples) for _, samples in heard) == FRAME * len(due)
+        pieces += due
     pieces += playout.in_flight
     for number, piece in enumerate(pieces):
         assert piece.deadline == pytest.approx(start + number * FRAME_SECONDS, abs=1e-6)
-    assert [piece.starts for piece in pieces] == [True] + [False] * (len(pieces) - 1)
+    assert starts(pieces) == [True] + [False] * (len(pieces) - 1)
     assert playout.underruns == 0
 
 
 def test_sound_that_follows_in_time_continues_the_utterance() -> None:
-    playout = make()
+    playout = make(here=Caller())
     for number in range(10):
         now = 1.0 + number * 0.015  # faster than it is heard
         assert len(playout.push(noise(FRAME), now=now)) == 1
-    pieces = playout.heard(now=2.0)
+    pieces = list(playout.in_flight)
     assert [piece.deadline for piece in pieces] == pytest.approx([1.0 + 0.02 * number for number in range(10)])
-    assert [piece.starts for piece in pieces] == [True] + [False] * 9
+    assert starts(pieces) == [True] + [False] * 9
+    assert len(playout.heard(now=2.0)) == 1  # gapless, so in one
 
 
 def test_sound_that_comes_late_is_due_as_it_comes_and_starts_anew() -> None:
-    playout = make()
+    playout = make(here=Caller())
     for now in (0.0, 0.05):
         playout.push(noise(FRAME), now=now)
-    first, second = playout.heard(now=0.05)
+    first, second = playout.in_flight
     assert (first.deadline, second.deadline) == (0.0, 0.05)
-    assert second.starts
+    assert starts((first, second)) == [True, True]
+    assert [position for position, _ in playout.heard(now=0.05)] == [1_000_000, 2_000_000]
     assert playout.underruns == 1
 
 
@@ -105,26 +132,26 @@ def test_a_hole_within_an_utterance_is_an_underrun_and_a_pause_is_not(pause: flo
 
 
 def test_a_mark_ends_the_utterance_so_what_comes_later_is_no_underrun() -> None:
-    playout = make()
+    playout = make(here=Caller())
     playout.push(noise(FRAME), now=0.0)
     playout.push_mark("end")
     playout.pop(now=0.0)
     playout.push(noise(FRAME), now=0.5)
     assert playout.underruns == 0
-    assert [piece.starts for piece in playout.heard(now=1.0)] == [True, True]
+    assert starts(playout.in_flight) == [True, True]
 
 
 def test_a_stall_longer_than_the_lead_makes_one_hole_and_loses_nothing() -> None:
-    playout = make(lead=0.1)
+    playout = make(lead=0.1, here=Caller())
     samples = noise(RATE)
     payloads = list(playout.push(samples, now=0.0))
     now = 0.4  # the event loop stood still
     while playout.queued:
         payloads += playout.pop(now=now)
         now += 0.02
-    pieces = playout.heard(now=now + 1)
+    pieces = list(playout.in_flight)
     assert np.array_equal(sound(payloads), samples)
-    assert [piece.deadline for piece in pieces if piece.starts] == [0.0, 0.4]
+    assert [piece.deadline for piece, new in zip(pieces, starts(pieces), strict=True) if new] == [0.0, 0.4]
     assert playout.underruns == 1
 
 
@@ -249,7 +276,7 @@ def test_clear_forgets_all_that_was_not_heard_and_counts_it() -> None:
     playout = make(lead=0.09)
     assert len(playout.push(noise(RATE), now=0.0)) == 5
     playout.push_mark("end")
-    assert len(playout.heard(now=0.03)) == 2
+    assert [len(samples) for _, samples in playout.heard(now=0.03)] == [2 * FRAME]
     assert playout.clear() == ["end"]
     assert playout.samples_cleared == RATE - 2 * FRAME
     assert (playout.queued, len(playout.in_flight), playout.deadline()) == (0, 0, None)
@@ -264,6 +291,31 @@ def test_sound_after_clear_leaves_at_once_and_starts_anew() -> None:
     playout.clear()
     fresh = noise(FRAME, seed=2)
     assert list(playout.push(fresh, now=0.01)) == [fresh.tobytes()]
-    (piece,) = playout.heard(now=0.01)
-    assert piece.starts
+    ((position, heard),) = playout.heard(now=0.01)
+    assert position == FRAME  # where the cleared sound would have stood
+    assert np.array_equal(heard, fresh)
     assert playout.underruns == 0
+
+
+@pytest.mark.parametrize(("caller", "position"), [(0, 3 * FRAME), (1000, 1000)])
+def test_sound_after_clear_stands_behind_what_was_heard_or_where_the_caller_is(caller: int, position: int) -> None:
+    at = 0
+    playout = make(here=lambda: at)
+    playout.push(noise(10 * FRAME), now=0.0)
+    playout.heard(now=0.05)  # three pieces
+    playout.clear()
+    at = caller
+    playout.push(noise(FRAME), now=0.05)
+    assert [piece.position for piece in playout.in_flight] == [position]
+
+
+def test_gapless_pieces_are_heard_as_one_and_those_apart_are_not() -> None:
+    at = 0
+    playout = make(here=lambda: at)
+    samples = noise(5 * FRAME)
+    playout.push(samples[: 3 * FRAME], now=0.0)
+    at = 4000
+    playout.push(samples[3 * FRAME :], now=0.5)
+    first, second = playout.heard(now=1.0)
+    assert (first[0], second[0]) == (0, 4000)
+    assert np.array_equal(np.concatenate([first[1], second[1]]), samples)

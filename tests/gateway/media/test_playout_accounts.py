@@ -104,12 +104,14 @@ class PlayoutMachine(RuleBasedStateMachine):
 
     @rule()
     def hear(self) -> None:
-        for piece in self.playout.heard(now=self.now):
-            assert piece.deadline <= self.now
-            numbers = piece.samples.tolist()
+        due = sum(len(piece.samples) for piece in self.playout.in_flight if piece.deadline <= self.now)
+        before = self.heard
+        for _, samples in self.playout.heard(now=self.now):
+            numbers = samples.tolist()
             assert numbers == self.flying[: len(numbers)]
             del self.flying[: len(numbers)]
             self.heard += len(numbers)
+        assert self.heard - before == due
         assert len(self.flying) / self.FRAME * FRAME_SECONDS <= self.LEAD + FRAME_SECONDS
 
     @rule()
