@@ -49,6 +49,23 @@ async def test_speech_leaves_in_its_time_and_the_sinks_hear_it_as_the_caller_doe
     assert np.array_equal(np.concatenate([frame.samples for frame in played]), speech)
 
 
+async def test_five_due_pieces_come_to_the_sinks_as_one_frame() -> None:
+    sink = ListSink("played")
+    line = FakeLine(sinks={"sink": sink.factory}, playout_lead=1.0)
+    speech = noise(5 * FRAME)
+    async with line.running():
+        line.say(*payloads(2))
+        line.call.send_audio(speech)  # all of it leaves at once: from here on only packets wake the call
+        for number in range(4):
+            line.say(payload(2 + number))
+            assert sink.frames == []
+            line.wait(0.021)
+        line.say(payload(6))
+        (frame,) = sink.frames
+        assert (frame.track, frame.sample_rate, frame.timestamp) == ("played", 8000, 2 * FRAME)
+        assert np.array_equal(frame.samples, speech)
+
+
 async def test_speech_is_heard_in_its_time_where_nothing_comes_from_the_caller() -> None:
     sink = ListSink("played")
     line = FakeLine(sinks={"sink": sink.factory})
