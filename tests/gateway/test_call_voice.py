@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
-from audio_codecs import encode_ulaw
+from audio_codecs import encode_ulaw, open_codec
 from gateway.agents.echo import Echo
 from tests.fakes import FakeLine, ListSink, noise
 from tests.gateway.test_call import FRAME, payload, payloads
@@ -153,3 +153,22 @@ async def test_nothing_is_sent_once_the_call_has_ended() -> None:
     line.call.clear()
     line.wait(1.0)
     assert line.script() == ["media"]
+
+
+async def test_a_long_speech_is_told_in_its_time_by_the_pacer_alone() -> None:
+    sink = ListSink("played")
+    line = FakeLine(sinks={"sink": sink.factory}, playout_lead=0.1)
+    async with line.running():
+        line.call.send_audio(noise(100 * FRAME))  # two seconds, and nothing comes or is said any more
+        line.wait(1.0)
+        heard = sum(len(frame.samples) for frame in sink.frames)
+        assert 45 * FRAME <= heard <= 51 * FRAME
+
+
+async def test_played_positions_are_counted_in_samples_of_what_is_played() -> None:
+    sink = ListSink("played")
+    line = FakeLine(sinks={"sink": sink.factory}, outbound=open_codec("L16", 16_000))
+    async with line.running():
+        line.say(*payloads(10))  # 1600 samples at 8 kHz
+        line.call.send_audio(noise(320))
+    assert [frame.timestamp for frame in sink.frames] == [3200]
