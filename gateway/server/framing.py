@@ -1,9 +1,9 @@
 """The usual WebSocket frames, read and written directly: RFC 6455 section 5.2.
 
 Nearly every segment on a media socket is one whole text frame, and nearly all that is sent is one too. The library's
-parser is a generator that can stop at any octet, which none of these needs: it took a fifth of the interpreter's time for
-a frame of sound, by a profile at 300 calls. What is anything else (fragments, control frames, half a frame, a fault) is
-left to the library.
+parser is a generator that can stop at any octet, which none of these needs: by a profile at 300 calls it took a fifth
+of the interpreter's time for a frame of sound. What is anything else (fragments, control frames, half a frame, a fault)
+is left to the library.
 """
 
 import struct
