@@ -14,6 +14,7 @@ import resource
 import sys
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import cast
 from urllib.parse import urlsplit
@@ -155,7 +156,7 @@ async def _run(url: str, calls: int, settle: float, seconds: float, pid: int) ->
     all_calls: list[_Call] = []
     for number in range(calls):
         _, call = await loop.create_connection(
-            lambda number=number: _Call(number, parts.netloc, parts.path),  # type: ignore[misc] # a default argument
+            partial(_Call, number, parts.netloc, parts.path),
             parts.hostname or "127.0.0.1",
             parts.port or 80,
         )
