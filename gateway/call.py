@@ -24,7 +24,7 @@ from gateway.player import Player
 from gateway.protocol.messages import Dtmf, Error, MarkReached, Start, decimal
 from gateway.protocol.stream import MediaReceived, MediaStream
 from gateway.sinks.base import AudioSink, SinkFactory, StreamInfo
-from gateway.sinks.slot import SinkSlot
+from gateway.sinks.fanout import FanOut
 
 __all__ = ["Call", "CallItem", "CallOptions", "EndReason"]
 
@@ -122,15 +122,11 @@ class Call:
         self._errors_told = 0
         self._digits = 0
         self._ended = asyncio.Event()
-        self._tasks: asyncio.TaskGroup | None = None
         self._mailbox: Mailbox[CallItem] | None = None
         self._agent_error: str | None = None
         self._early: list[CallItem] | None = None if options.agent is None else []
-        self._slots: list[SinkSlot] = []
-        self._hearing: dict[str, tuple[Callable[[AudioFrame], None], ...]] = {}
-        self._sort_slots()
-        for name, factory in options.sinks.items():
-            self._add_slot(name, factory)
+        self._sinks = FanOut(options.sinks, log=log)
+        self._write = self._sinks.write
 
     # --- for agents -----------------------------------------------------------------------------------------------
 
@@ -172,12 +168,10 @@ class Call:
             del info
             yield sink
 
-        slot = self._add_slot(name, open_it)
+        slot = self._sinks.add(name, open_it)
         for item in self._early or ():
             if isinstance(item, AudioFrame):
                 slot.write(item)
-        if self._tasks is not None and self.end_reason is None:
-            self._run_slot(slot)
 
     def __aiter__(self) -> AsyncIterator[CallItem]:
         """What happens in this call from now on: inbound frames, keys and marks. For one reader."""
@@ -239,9 +233,7 @@ class Call:
     async def run(self) -> None:
         """Run the sinks and the agent until the call has ended and all of them have closed."""
         async with asyncio.TaskGroup() as tasks:
-            self._tasks = tasks
-            for slot in self._slots:
-                self._run_slot(slot)
+            self._sinks.run(tasks, self.info)
             if self._options.agent is not None:
                 tasks.create_task(self._run_agent(self._options.agent), name="agent")
             try:
@@ -249,8 +241,7 @@ class Call:
                     await self._ended.wait()
             except TimeoutError:
                 self.end(EndReason.MAX_DURATION)
-            for slot in self._slots:
-                slot.release()
+            self._sinks.release()
 
     async def _run_agent(self, make: AgentFactory) -> None:
         """Run the agent beside the call, a little longer than it if need be; whatever it does stays its own."""
@@ -282,39 +273,12 @@ class Call:
         self._agent_error = f"{type(error).__name__}: {error}"[:500]
         self.log.error("agent failed", error=self._agent_error, exc_info=error)
 
-    def _run_slot(self, slot: SinkSlot) -> None:
-        assert self._tasks is not None
-        self._tasks.create_task(slot.run(self.info, on_change=self._sort_slots), name=f"sink {slot.name}")
-
-    def _add_slot(self, name: str, factory: SinkFactory) -> SinkSlot:
-        if any(slot.name == name for slot in self._slots):
-            name = f"{name} {len(self._slots) + 1}"  # each has its own line in the report
-        slot = SinkSlot(name, factory, log=self.log)
-        self._slots.append(slot)
-        self._sort_slots()
-        return slot
-
-    def _sort_slots(self) -> None:
-        """Note what is to be called with a frame of each track."""
-        for track in ("inbound", "outbound", "played"):
-            self._hearing[track] = tuple(slot.write for slot in self._slots if slot.hears(track))
-
     # --- the way of a frame ---------------------------------------------------------------------------------------
 
     def _fan_out(self, frame: AudioFrame) -> None:
-        for write in self._hearing[frame.track]:
-            try:
-                write(frame)
-            except Exception as error:  # noqa: BLE001 - one sink's failure is that sink's
-                self._sink_failed(write, error)
+        self._write(frame)
         if frame.track == "inbound" and (self._mailbox is not None or self._early is not None):
             self._tell_agent(frame)
-
-    def _sink_failed(self, write: Callable[[AudioFrame], None], error: Exception) -> None:
-        for slot in self._slots:
-            if slot.write == write:
-                slot.fail(error)
-        self._sort_slots()
 
     def _tell_agent(self, item: CallItem) -> None:
         if self._mailbox is not None:
@@ -379,7 +343,7 @@ class Call:
             "errors_from_telnyx": self._errors_told,
             "agent_error": self._agent_error,
             "agent_items_dropped": 0 if self._mailbox is None else self._mailbox.dropped,
-            "sinks": {slot.name: slot.describe() for slot in self._slots},
+            "sinks": self._sinks.describe(),
         }
 
 
