@@ -29,7 +29,7 @@ class MessageAssembler:
         self._parts: list[bytes] = []
         self._size = 0
 
-    def push(self, payload: bytes, *, final: bool) -> str | None:
+    def push(self, payload: bytes, *, final: bool) -> bytes | None:
         """Take the next fragment of a text message.
 
         Args:
@@ -37,7 +37,7 @@ class MessageAssembler:
             final: It is the last of its message.
 
         Returns:
-            The whole text, or None while there is more to come.
+            The whole text, UTF-8 for certain; None while there is more to come.
 
         Raises:
             MessageError: Too long (1009) or not UTF-8 (1007).
@@ -53,6 +53,7 @@ class MessageAssembler:
             self._parts.clear()
         self._size = 0
         try:
-            return payload.decode()
+            payload.decode()
         except UnicodeDecodeError as error:
             raise MessageError(CloseCode.INVALID_DATA, f"not UTF-8 at octet {error.start}") from error
+        return payload

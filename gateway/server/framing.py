@@ -15,43 +15,38 @@ try:
 except ImportError:  # where the library has no wheel
     from websockets.utils import apply_mask
 
-__all__ = ["frame_size", "read_texts", "write_text"]
+__all__ = ["frame_size", "read_text", "write_text"]
 
 _FINAL_TEXT = 0x81
-_MASKED = 0x80
 _SIZE_16 = 126
+_MASKED_SIZE_16 = 0x80 | _SIZE_16
+_READ_HEAD = struct.Struct("!BBH4s").unpack_from
+_HEAD_BYTES = 8
 _HEAD_16 = struct.Struct("!BBH").pack
 _HEAD_64 = struct.Struct("!BBQ").pack
 
 _unmask = cast("Callable[[bytes, bytes], bytes]", apply_mask)
 
 
-def read_texts(data: bytes, max_bytes: int) -> tuple[list[bytes], int]:
-    """Read the whole text frames that `data` begins with.
+def read_text(data: bytes, at: int, max_bytes: int) -> tuple[bytes, int] | None:
+    """Read the text frame at `at`, where a whole one stands there with a size of 16 bits: every frame of sound.
 
     Args:
-        data: What came from a client, beginning at a frame's first octet, with no fragmented message under way.
+        data: What came from a client, with no fragmented message under way.
+        at: A frame's first octet.
         max_bytes: A longer text is left.
 
     Returns:
-        The texts, unmasked, and how many octets they took; the rest begins with something else, or is not all there.
+        The text, unmasked, and where the next frame begins; None for anything else, which is the library's to judge.
     """
-    texts: list[bytes] = []
-    at, end = 0, len(data)
-    while end - at > 6 and data[at] == _FINAL_TEXT:
-        size = data[at + 1] - _MASKED
-        key = at + 2
-        if size == _SIZE_16:
-            size = data[at + 2] << 8 | data[at + 3]
-            key = at + 4
-        elif not 0 <= size < _SIZE_16:
-            break
-        stop = key + 4 + size
-        if stop > end or size > max_bytes:
-            break
-        texts.append(_unmask(data[key + 4 : stop], data[key : key + 4]))
-        at = stop
-    return texts, at
+    if len(data) - at < _HEAD_BYTES:
+        return None
+    first, second, size, key = _READ_HEAD(data, at)
+    start = at + _HEAD_BYTES
+    end = start + size
+    if first != _FINAL_TEXT or second != _MASKED_SIZE_16 or end > len(data) or size > max_bytes:
+        return None
+    return _unmask(data[start:end], key), end
 
 
 def frame_size(payload_size: int) -> int:

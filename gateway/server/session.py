@@ -113,7 +113,7 @@ class MediaSession:
         else:
             self._watch()
 
-    def text_received(self, text: str, *, now: float) -> None:
+    def text_received(self, text: bytes, *, now: float) -> None:
         """Take one message, whatever it is."""
         if self.ended:
             return

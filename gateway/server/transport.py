@@ -101,8 +101,8 @@ class Session(Protocol):
     def link_open(self) -> None:
         """The upgrade is done; the link may be used from now on."""
 
-    def text_received(self, text: str, *, now: float) -> None:
-        """One whole text message came; `now` is on the monotonic clock."""
+    def text_received(self, text: bytes, *, now: float) -> None:
+        """One whole text message came, UTF-8 for certain; `now` is on the monotonic clock."""
 
     def link_lost(self, code: int, reason: str) -> None:
         """The socket is gone, once, whatever the cause: the close code that came, else the one we sent, else 1006."""

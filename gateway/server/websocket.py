@@ -22,7 +22,7 @@ from websockets.server import ServerProtocol
 
 from gateway.errors import AdmissionError
 from gateway.server.assembler import MessageAssembler, MessageError
-from gateway.server.framing import frame_size, read_texts, write_text
+from gateway.server.framing import frame_size, read_text, write_text
 from gateway.server.keepalive import KeepAlive, Verdict
 from gateway.server.transport import Admit, CloseCode, Handshake, Limits, Session, SocketCounters
 
@@ -60,6 +60,7 @@ class WebSocketConnection(asyncio.Protocol):
     ) -> None:
         self._admit = admit
         self._limits = limits
+        self._max_message_bytes = limits.max_message_bytes
         self._clock = clock
         self._counters = counters
         self._log = log
@@ -71,9 +72,9 @@ class WebSocketConnection(asyncio.Protocol):
         self._keepalive = KeepAlive(limits.ping_interval, limits.ping_timeout, now=clock())
         self._session: Session | None = None
         self._transport: asyncio.Transport
-        self._receiving = False
+        self._open = False  # else what still comes is of no interest, and nothing more is sent
+        self._between_messages = False  # the library stands at the beginning of one: the usual need not pass through it
         self._unread = 0  # octets that the library has of a frame it has not given yet; its buffer does not tell
-        self._closed = False  # by us: what still comes is of no interest, and nothing more is sent
         self._closing = False  # the closing handshake's time is running
         self._write_paused = False
         self._watch: asyncio.TimerHandle | None = None  # handshake, then keep-alive, then closing handshake
@@ -88,28 +89,22 @@ class WebSocketConnection(asyncio.Protocol):
         self._watch = self._loop.call_later(self._limits.handshake_timeout, self._give_up, "no_handshake")
 
     def data_received(self, data: bytes) -> None:
-        """Octets came: read every frame in them, and send what that made in one go."""
+        """Octets came: read every frame in them."""
         now = self._clock()
         self._keepalive.last_heard = now
-        protocol = self._protocol
-        self._receiving = True
-        if self._session is None:
-            data = self._receive_request(data)
-        elif protocol.state is State.OPEN and not self._unread and protocol.current_size is None:
-            # The library stands at the beginning of a message: the usual ones need not pass through it.
-            texts, taken = read_texts(data, self._limits.max_message_bytes)
-            for text in texts:
-                self._text_received(text, now, final=True)
-            data = data[taken:]
-        if data:
-            self._unread += len(data)
-            protocol.receive_data(data)
-            for event in protocol.events_received():
-                if type(event) is Frame:
-                    self._unread -= frame_size(len(event.data))
-                    self._frame_received(event, now)
-        self._receiving = False
-        self._flush()
+        session = self._session
+        if session is not None and self._between_messages:
+            end = 0
+            while (found := read_text(data, end, self._max_message_bytes)) is not None:
+                text, end = found
+                if self._open and text.isascii():
+                    session.text_received(text, now=now)
+                else:
+                    self._text_received(text, now, final=True)
+            if end == len(data):
+                return
+            data = data[end:]
+        self._receive(data, now)
 
     def eof_received(self) -> None:
         """The other end will send nothing more."""
@@ -120,7 +115,8 @@ class WebSocketConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The TCP connection is gone, cleanly or not."""
-        self._protocol.receive_eof()  # else the session's own `close` would begin a closing handshake
+        self._open = False
+        self._protocol.receive_eof()
         for timer in (self._watch, self._write_watch):
             if timer is not None:
                 timer.cancel()
@@ -145,20 +141,17 @@ class WebSocketConnection(asyncio.Protocol):
     # --- Link -----------------------------------------------------------------------------------------------------
 
     def send(self, text: bytes) -> None:
-        """Send one text message; while octets are being received, with everything else that they made."""
-        if self._closed or self._protocol.state is not State.OPEN:
-            return
-        self._protocol.writes.append(write_text(text))  # behind what the library has to send
-        if not self._receiving:
-            self._flush()
+        """Send one text message."""
+        if self._open:
+            self._transport.write(write_text(text))
+            if self._write_paused and self._transport.get_write_buffer_size() > self._limits.max_write_bytes:
+                self._give_up("does_not_read")
 
     def close(self, code: CloseCode, reason: str) -> None:
         """Start the closing handshake."""
-        self._closed = True
-        if self._protocol.state is not State.OPEN:
-            return
-        self._protocol.send_close(WireCloseCode(code) if code < 3000 else int(code), reason)
-        if not self._receiving:
+        if self._open:
+            self._open = False
+            self._protocol.send_close(WireCloseCode(code) if code < 3000 else int(code), reason)
             self._flush()
 
     def abort(self) -> None:
@@ -166,6 +159,22 @@ class WebSocketConnection(asyncio.Protocol):
         self._transport.abort()
 
     # --- inside ---------------------------------------------------------------------------------------------------
+
+    def _receive(self, data: bytes, now: float) -> None:
+        """Have the library read what is not a usual frame, and send what it answers."""
+        protocol = self._protocol
+        if self._session is None:
+            data = self._receive_request(data)
+            self._flush()
+        if data:
+            self._unread += len(data)
+            protocol.receive_data(data)
+            for event in protocol.events_received():
+                if type(event) is Frame:
+                    self._unread -= frame_size(len(event.data))
+                    self._frame_received(event, now)
+            self._flush()
+        self._between_messages = self._open and not self._unread and protocol.current_size is None
 
     def _receive_request(self, data: bytes) -> bytes:
         """Read the upgrade request, line by line, and answer it; return what stands behind it.
@@ -195,7 +204,9 @@ class WebSocketConnection(asyncio.Protocol):
         else:
             self._refused("no_websocket", response.status_code)
         self._protocol.send_response(response)
+        self._flush()  # before anything that the session says
         if self._session is not None:
+            self._open = True
             self._unread = 0
             self._rearm(self._limits.ping_interval, self._check_alive)
             self._session.link_open()
@@ -204,11 +215,11 @@ class WebSocketConnection(asyncio.Protocol):
         """Take a frame; the library answers pings and close frames itself, and any octet was a sign of life already."""
         if frame.opcode is Opcode.TEXT or frame.opcode is Opcode.CONT:
             self._text_received(bytes(frame.data), now, final=frame.fin)
-        elif frame.opcode is Opcode.BINARY:
+        elif frame.opcode is Opcode.BINARY and self._open:
             self._fail(MessageError(CloseCode.UNSUPPORTED_DATA, "media streams are text, this message is binary"))
 
     def _text_received(self, payload: bytes, now: float, *, final: bool) -> None:
-        if self._session is None or self._closed:
+        if self._session is None or not self._open:
             return
         try:
             text = self._assembler.push(payload, final=final)
@@ -219,9 +230,8 @@ class WebSocketConnection(asyncio.Protocol):
             self._session.text_received(text, now=now)
 
     def _fail(self, error: MessageError) -> None:
-        if not self._closed:
-            self._failed(error.code, error)
-            self.close(error.code, str(error))
+        self._failed(error.code, error)
+        self.close(error.code, str(error))
 
     def _flush(self) -> None:
         """Hand what the protocol made to the system, and see whether a close is under way."""
@@ -242,6 +252,7 @@ class WebSocketConnection(asyncio.Protocol):
             failure, sent = self._protocol.parser_exc, self._protocol.close_sent
             if failure is not None and sent is not None:
                 self._failed(sent.code, failure)
+        self._open = self._open and self._protocol.state is State.OPEN
 
     def _check_alive(self) -> None:
         now = self._clock()
@@ -263,7 +274,7 @@ class WebSocketConnection(asyncio.Protocol):
 
     def _give_up(self, reason: str) -> None:
         """Cut the connection: the other end would not take a closing handshake."""
-        self._closed = True
+        self._open = False
         self._counters.dropped[reason] += 1
         self._log.warning("media socket dropped", reason=reason, peer=self._peer())
         self._transport.abort()

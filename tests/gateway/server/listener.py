@@ -30,10 +30,10 @@ class RecordingSession:
         self._listener.on_open(self.link)
         self._listener.changed.set()
 
-    def text_received(self, text: str, *, now: float) -> None:
-        self.told.append(text)
+    def text_received(self, text: bytes, *, now: float) -> None:
+        self.told.append(text.decode())
         self.times.append(now)
-        self._listener.on_text(self.link, text)
+        self._listener.on_text(self.link, text.decode())
         self._listener.changed.set()
 
     def link_lost(self, code: int, reason: str) -> None:

@@ -100,7 +100,7 @@ class Line:
     # the carrier's side
     def say(self, *texts: bytes | str) -> None:
         for text in texts:
-            self.session.text_received(text.decode() if isinstance(text, bytes) else text, now=self.clock.now)
+            self.session.text_received(text if isinstance(text, bytes) else text.encode(), now=self.clock.now)
 
     def begin(self) -> None:
         self.session.link_open()
