@@ -13,6 +13,8 @@ import numpy as np
 
 from audio_codecs.samples import Samples
 
+_INT16 = np.dtype(np.int16)  # numpy would look it up for each packet
+
 
 def decode_ulaw(payload: bytes) -> Samples:
     """Expand PCMU octets to linear PCM.
@@ -23,7 +25,7 @@ def decode_ulaw(payload: bytes) -> Samples:
     Returns:
         int16, shape (len(payload),), within ±32124: the 14-bit values of G.711, times 4. Read-only.
     """
-    return np.frombuffer(audioop.ulaw2lin(payload, 2), np.int16)
+    return np.frombuffer(audioop.ulaw2lin(payload, 2), _INT16)
 
 
 def decode_alaw(payload: bytes) -> Samples:
@@ -35,14 +37,14 @@ def decode_alaw(payload: bytes) -> Samples:
     Returns:
         int16, shape (len(payload),), within ±32256: the 13-bit values of G.711, times 8. Read-only.
     """
-    return np.frombuffer(audioop.alaw2lin(payload, 2), np.int16)
+    return np.frombuffer(audioop.alaw2lin(payload, 2), _INT16)
 
 
 def encode_ulaw(samples: Samples) -> bytes:
     """Compress linear PCM, int16 of shape (n,), to n PCMU octets."""
-    return audioop.lin2ulaw(np.ascontiguousarray(samples).data, 2)
+    return audioop.lin2ulaw(np.ascontiguousarray(samples), 2)
 
 
 def encode_alaw(samples: Samples) -> bytes:
     """Compress linear PCM, int16 of shape (n,), to n PCMA octets."""
-    return audioop.lin2alaw(np.ascontiguousarray(samples).data, 2)
+    return audioop.lin2alaw(np.ascontiguousarray(samples), 2)

@@ -16,7 +16,8 @@ import msgspec
 
 from gateway.errors import RemoteProtocolError
 
-Number: TypeAlias = str | int
+_Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+Number: TypeAlias = str | _Count
 Id: TypeAlias = Annotated[str, msgspec.Meta(max_length=512)]
 """An id of Telnyx's: opaque, and kept for as long as the call is remembered, so not of any length."""
 Track: TypeAlias = Literal["inbound", "outbound"]
@@ -235,6 +236,9 @@ def _unknown_event(text: str | bytes, known: frozenset[str], error: Exception) -
     return message
 
 
+_decimal = msgspec.json.Decoder(_Count).decode  # a third of the time of looking at the text and then `int`
+
+
 def decimal(value: Number, field: str) -> int:
     """Read a number that the carrier may send as a string.
 
@@ -246,12 +250,12 @@ def decimal(value: Number, field: str) -> int:
         0 up to 2**63 - 1.
 
     Raises:
-        RemoteProtocolError: Negative, too large, or anything but ASCII digits. `int()` alone would also take other
-            scripts' digits, underscores and spaces, and fails on very long texts with an error of its own.
+        RemoteProtocolError: The string is no such number as JSON writes it. `int()` would also take other scripts'
+            digits and underscores, and fails on very long texts with an error of its own.
     """
-    if type(value) is str and len(value) <= 19 and value.isascii() and value.isdigit():
-        value = int(value)
-    if type(value) is int and 0 <= value < 2**63:
-        return value
-    shown = repr(value)
-    raise RemoteProtocolError(f"{field} is {shown[:40]}, want a decimal number below 2**63")
+    if isinstance(value, int):
+        return value  # its range was looked at as it was decoded
+    try:
+        return _decimal(value)
+    except (msgspec.DecodeError, UnicodeError) as error:
+        raise RemoteProtocolError(f"{field} is {repr(value)[:40]}, want a decimal number below 2**63") from error

@@ -218,7 +218,7 @@ def test_a_number_of_5000_digits_is_a_remote_error() -> None:
 
 @pytest.mark.parametrize(
     ("value", "number"),
-    [("0", 0), ("4", 4), ("007", 7), (0, 0), (41, 41), (str(2**63 - 1), 2**63 - 1), (2**63 - 1, 2**63 - 1)],
+    [("0", 0), ("4", 4), (" 4\n", 4), (0, 0), (41, 41), (str(2**63 - 1), 2**63 - 1), (2**63 - 1, 2**63 - 1)],
 )
 def test_numbers_are_read_from_strings_and_integers(value: str | int, number: int) -> None:
     assert decimal(value, "chunk") == number
@@ -228,9 +228,7 @@ def test_numbers_are_read_from_strings_and_integers(value: str | int, number: in
     "value",
     [
         "",
-        " 4",
-        "4 ",
-        "4\n",
+        "007",
         "-1",
         "+1",
         "1_000",
@@ -242,12 +240,9 @@ def test_numbers_are_read_from_strings_and_integers(value: str | int, number: in
         "²",
         "9" * 5000,
         str(2**63),
-        -1,
-        2**63,
-        True,
     ],
 )
-def test_what_is_no_plain_number_is_a_remote_error_that_names_the_field(value: str | int) -> None:
+def test_what_is_no_plain_number_is_a_remote_error_that_names_the_field(value: str) -> None:
     with pytest.raises(RemoteProtocolError, match=r"^media\.chunk is .{1,40}, want") as caught:
         decimal(value, "media.chunk")
     assert len(str(caught.value)) < 120
@@ -278,14 +273,14 @@ def test_any_text_is_a_message_or_a_remote_error(text: str | bytes) -> None:
             assert decode(encode(message)) == message
 
 
-@given(value=st.text() | st.integers() | st.from_regex(r"[0-9]{1,25}", fullmatch=True))
-def test_any_number_is_read_as_its_ascii_digits_say_or_is_a_remote_error(value: str | int) -> None:
+@given(value=st.text() | st.from_regex(r"[0-9]{1,25}", fullmatch=True))
+def test_any_number_is_read_as_its_ascii_digits_say_or_is_a_remote_error(value: str) -> None:
     try:
         number = decimal(value, "chunk")
     except RemoteProtocolError:
         return
     assert 0 <= number < 2**63
-    assert str(number) == (str(value).lstrip("0") or "0")
+    assert str(number) == value.strip(" \t\r\n")
 
 
 @pytest.mark.parametrize("field", ["stream_id", "call_control_id"])

@@ -139,7 +139,7 @@ def test_media_is_read_leniently_where_that_is_harmless(changes: dict[str, Any],
 
 
 @pytest.mark.parametrize("field", ["sequence_number", "chunk"])
-@pytest.mark.parametrize("value", ["", "-4", -4, "٤", "1_0", " 4", "9" * 5000, 2**63, 2**64, 10**100])
+@pytest.mark.parametrize("value", ["", "-4", -4, "٤", "1_0", "4 4", "9" * 5000, True, 2**63, 2**64, 10**100])
 def test_media_with_a_number_that_is_none_is_a_remote_error(field: str, value: str | int) -> None:
     stream = stream_in(State.STREAMING)
     with pytest.raises(RemoteProtocolError, match=field):
