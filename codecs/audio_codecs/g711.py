@@ -42,9 +42,9 @@ def decode_alaw(payload: bytes) -> Samples:
 
 def encode_ulaw(samples: Samples) -> bytes:
     """Compress linear PCM, int16 of shape (n,), to n PCMU octets."""
-    return audioop.lin2ulaw(np.ascontiguousarray(samples), 2)
+    return audioop.lin2ulaw(np.ascontiguousarray(samples).data, 2)
 
 
 def encode_alaw(samples: Samples) -> bytes:
     """Compress linear PCM, int16 of shape (n,), to n PCMA octets."""
-    return audioop.lin2alaw(np.ascontiguousarray(samples), 2)
+    return audioop.lin2alaw(np.ascontiguousarray(samples).data, 2)
