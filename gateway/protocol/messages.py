@@ -21,6 +21,8 @@ Number: TypeAlias = str | _Count
 Id: TypeAlias = Annotated[str, msgspec.Meta(max_length=512)]
 """An id of Telnyx's: opaque, and kept for as long as the call is remembered, so not of any length."""
 Track: TypeAlias = Literal["inbound", "outbound"]
+MAX_MARK_NAME: Final = 4096
+"""Characters that the name of a mark may have, on either side."""
 
 AUTH_FIELD: Final = "x-telnyx-streaming-auth-token"
 """Both the header of the upgrade request and the key inside `connected` that carry the stream's token."""
@@ -100,9 +102,9 @@ class Dtmf(msgspec.Struct, tag_field="event", tag="dtmf", kw_only=True, omit_def
 
 
 class MarkBody(msgspec.Struct):
-    """The name the application chose."""
+    """The name the application chose; of a bounded length, as echoes are kept until somebody reads them."""
 
-    name: str
+    name: Annotated[str, msgspec.Meta(max_length=MAX_MARK_NAME)]
 
 
 class MarkReached(msgspec.Struct, tag_field="event", tag="mark"):

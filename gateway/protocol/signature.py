@@ -95,6 +95,9 @@ def _signed_octets(timestamp: str, body: bytes) -> bytes:
 
 
 def _header(headers: Mapping[str, str], wanted: str) -> str:
+    value = headers.get(wanted)  # finds it at once where the mapping itself does not mind the case
+    if value:
+        return value
     for name, value in headers.items():
         if name.lower() == wanted and value:
             return value

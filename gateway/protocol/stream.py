@@ -189,14 +189,25 @@ class CarrierStream:
         stream_id: A UUID, upper case as Telnyx writes it.
         start: What the `start` message will say.
         token: The stream's token, repeated in `connected`.
+        first_chunk: Number of the first chunk.
+        chunks_by_track: Whether each track counts its chunks, or all count together: it is not documented.
     """
 
-    def __init__(self, stream_id: str, start: StartBody, *, token: str | None = None) -> None:
+    def __init__(
+        self,
+        stream_id: str,
+        start: StartBody,
+        *,
+        token: str | None = None,
+        first_chunk: int = 1,
+        chunks_by_track: bool = True,
+    ) -> None:
         self.stream_id = stream_id
         self._start = start
         self._token = token
         self._sequence_number = 0
-        self._chunks: dict[Track, int] = {"inbound": 0, "outbound": 0}
+        self._chunks: dict[Track | None, int] = {"inbound": first_chunk, "outbound": first_chunk, None: first_chunk}
+        self._chunks_by_track = chunks_by_track
 
     def receive_message(self, text: str | bytes) -> ApplicationMessage | UnknownEvent:
         """Take one message from the application.
@@ -216,9 +227,10 @@ class CarrierStream:
         return encode(Start(sequence_number=self._next(), stream_id=self.stream_id, start=self._start))
 
     def send_media(self, track: Track, payload: bytes, *, timestamp: int) -> bytes:
-        """One packet of sound; `timestamp` is in milliseconds since `start` here, the common reading."""
-        self._chunks[track] += 1
-        body = MediaBody(track, str(self._chunks[track]), str(timestamp), payload)
+        """One packet of sound; `timestamp` counts from `start`, mostly in milliseconds: its unit is not documented."""
+        counter = track if self._chunks_by_track else None
+        body = MediaBody(track, str(self._chunks[counter]), str(timestamp), payload)
+        self._chunks[counter] += 1
         return encode(Media(self._next(), self.stream_id, body))
 
     def send_dtmf(self, digit: str, *, occurred_at: str) -> bytes:
