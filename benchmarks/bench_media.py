@@ -18,11 +18,12 @@ from typing import TypeVar
 
 import numpy as np
 
-from audio_codecs import Samples, open_codec
+from audio_codecs import Codec, CodecError, Samples, open_codec
 from gateway.media.conceal import Concealer
 from gateway.media.receiver import Receiver
 from gateway.media.reorder import ReorderBuffer
 from gateway.media.resample import Resampler
+from gateway.player import Player
 from gateway.protocol.messages import MediaFormat, StartBody
 from gateway.protocol.stream import CarrierStream, MediaReceived, MediaStream
 
@@ -30,7 +31,19 @@ __all__ = ["main"]
 
 T = TypeVar("T")
 
-BATCH = 20
+BATCH = 50
+
+CODECS = (
+    ("PCMU", 8000),
+    ("PCMA", 8000),
+    ("L16", 16_000),
+    ("G722", 8000),
+    ("OPUS", 8000),
+    ("OPUS", 16_000),
+    ("OPUS", 48_000),
+    ("AMR-WB", 16_000),
+    ("MP3", 8000),
+)
 
 Case = tuple[str, str, Callable[[int], object]]
 """Name, frame, and what is done with the n-th frame, counted from 0 over the whole run."""
@@ -45,13 +58,58 @@ def always(function: Callable[[T], object], argument: T) -> Callable[[int], obje
     return lambda _: function(argument)
 
 
+def voice(sample_rate: int) -> list[Samples]:
+    """A second of something like a voice, in frames of 20 ms: codecs that model speech take their time by it."""
+    time_ = np.arange(sample_rate) / sample_rate
+    pitch = 2 * np.pi * np.cumsum(120 + 30 * np.sin(2 * np.pi * 3 * time_)) / sample_rate
+    wave = sum(np.sin(n * pitch) / n for n in range(1, 12)) * (1.2 + np.sin(2 * np.pi * 4 * time_))
+    sound = np.rint(3000 * wave + noise(sample_rate) / 40).astype(np.int16)
+    return np.split(sound, 50)
+
+
+def in_turn(function: Callable[[T], object], arguments: Sequence[T]) -> Callable[[int], object]:
+    """Another one for each frame, over and over."""
+    return lambda n: function(arguments[n % len(arguments)])
+
+
+def once_in(frames: int, function: Callable[[], object]) -> Callable[[int], object]:
+    """Once for so many frames."""
+    return lambda n: function() if n % frames == 0 else None
+
+
 def codec_cases() -> Iterator[Case]:
-    for encoding, rate in (("PCMU", 8000), ("PCMA", 8000), ("L16", 16000)):
-        codec, samples = open_codec(encoding, rate), noise(rate // 50)
-        payload = codec.encode(samples)
-        frame = f"{len(payload)} octets"
-        yield f"{encoding} decode", frame, always(codec.decode, payload)
-        yield f"{encoding} encode", frame, always(codec.encode, samples)
+    for encoding, clock_rate in CODECS:
+        try:
+            sender, receiver = open_codec(encoding, clock_rate, to_send=True), open_codec(encoding, clock_rate)
+        except CodecError as error:
+            print(f"left out: {error}")
+            continue
+        frames = voice(sender.sample_rate)
+        if encoding == "MP3":  # a message holds a second: 50 frames, of which each costs its share
+            second = np.concatenate(frames)
+            file = sender.encode(second)
+            yield "MP3 decode, 1/50 of 1 s", f"{len(file)} octets", once_in(50, partial(receiver.decode, file))
+            yield "MP3 encode, 1/50 of 1 s", f"{len(second)} samples", once_in(50, partial(sender.encode, second))
+            continue
+        payloads = [sender.encode(frame) for frame in frames]
+        name = f"{encoding}/{clock_rate}"
+        yield f"{name} decode", f"{max(map(len, payloads))} octets", in_turn(receiver.decode, payloads)
+        yield f"{name} encode", f"{len(frames[0])} samples", in_turn(sender.encode, frames)
+        if receiver.conceal is not None:
+            yield f"{name} conceal", f"{len(frames[0])} samples", after_one(receiver, payloads)
+
+
+def after_one(codec: Codec, payloads: Sequence[bytes]) -> Callable[[int], object]:
+    """Every second packet is lost; the cost is that of a good one and of making up the other."""
+    conceal = codec.conceal
+    assert conceal is not None
+    samples = codec.sample_rate // 50
+
+    def work(n: int) -> Samples:
+        codec.decode(payloads[n % len(payloads)])
+        return conceal(samples)
+
+    return work
 
 
 def packet_cases(count: int) -> Iterator[Case]:
@@ -81,6 +139,39 @@ def sound_cases() -> Iterator[Case]:
     yield "conceal, one frame", "160 samples", conceal
 
 
+def player_cases() -> Iterator[Case]:
+    """What is said, down to the message: as it comes, and out of the queue, in short and in long messages."""
+    start = StartBody(call_control_id="v3:bench", media_format=MediaFormat("PCMU", 8000))
+    samples = noise(160)
+    second = np.tile(samples, 50)
+
+    def make(message: float) -> Player:
+        carrier, stream = CarrierStream("BENCH", start), MediaStream(now=0.0)
+        stream.receive_message(carrier.send_start(), now=0.0)
+        codec = open_codec("PCMU", 8000)
+        return Player(stream, codec, transmit=lambda text: None, here=lambda: 0, lead=0.16, message=message)
+
+    def live(n: int, player: Player) -> None:
+        now = 1.0 + 0.02 * n
+        player.send_audio(samples, 8000, now)
+        if n % 5 == 0:
+            player.heard(now=now)
+
+    def queued(n: int, player: Player) -> None:
+        now = 1.0 + 0.02 * n
+        if n % 50 == 0:
+            player.send_audio(second, 8000, now)
+        deadline = player.deadline()
+        if deadline is None or deadline <= now:
+            player.send_due(now=now)
+        if n % 5 == 0:
+            player.heard(now=now)
+
+    yield "player, as it comes", "160 samples", partial(live, player=make(0.02))
+    yield "player, queued", "160 samples", partial(queued, player=make(0.02))
+    yield "player, queued, 100 ms", "160 samples", partial(queued, player=make(0.1))
+
+
 def measure(work: Callable[[int], object], count: int) -> tuple[float, float]:
     """Percentiles 50 and 99 of the cost of one frame, in microseconds."""
     costs = []
@@ -100,7 +191,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     count = 400 if parser.parse_args(argv).smoke else 20_000
     print(f"python {platform.python_version()}, {platform.system()} {platform.machine()}, {os.cpu_count()} CPUs")
     print(f"{'case':<24} {'frame':>12} {'n':>7} {'p50 us':>9} {'p99 us':>9}")
-    for name, frame, work in (*codec_cases(), *packet_cases(count), *sound_cases()):
+    for name, frame, work in (*codec_cases(), *packet_cases(count), *player_cases(), *sound_cases()):
         p50, p99 = measure(work, count)
         print(f"{name:<24} {frame:>12} {count:>7} {p50:>9.2f} {p99:>9.2f}")
     return 0

@@ -1,75 +1,39 @@
 """One call: its media stream, its sound in both directions, its sinks and its agent.
 
 What comes from the socket is plain calls down to the sinks. What the agent says leaves in the same call where it is
-due, else when the pacer wakes the call. The only task switches are at the ends of the call's life.
+due, else when the pacer wakes the call. Task switches are at the ends of the call's life, and where a play reads its
+source.
 """
 
 import asyncio
-import enum
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from typing import Any
 
 from structlog.typing import FilteringBoundLogger
 
 from audio_codecs import Codec, Samples
-from gateway.agents.base import AgentFactory
-from gateway.mailbox import Mailbox
+from gateway.agents.slot import AgentSlot
+from gateway.call_options import CallOptions
+from gateway.dtmf import KeyBuffer, ToneReader
+from gateway.end_reason import EndReason
+from gateway.items import CallItem, Dtmf, MarkReached
 from gateway.media.frame import AudioFrame
 from gateway.media.pacer import Pacer
 from gateway.media.receiver import Receiver
-from gateway.player import Player
-from gateway.protocol.messages import Dtmf, Error, MarkReached, Start, decimal
+from gateway.media.utterance import Utterance
+from gateway.playback import Playback, Plays
+from gateway.player import HEARD_AT_ONCE, Player
+from gateway.protocol import messages
+from gateway.protocol.messages import Error, Start, decimal
 from gateway.protocol.stream import MediaReceived, MediaStream
-from gateway.sinks.base import AudioSink, SinkFactory, StreamInfo
+from gateway.sinks.base import AsyncAudioSink, AudioSink, StreamInfo
+from gateway.sinks.delivery import Declared, delivery_of
 from gateway.sinks.fanout import FanOut
+from gateway.sound.file import SoundFile, pack, read_file
+from gateway.sound.source import Source, read_source, stream_reader
 
 __all__ = ["Call", "CallItem", "CallOptions", "EndReason"]
-
-CallItem: TypeAlias = AudioFrame | Dtmf | MarkReached
-"""What `async for item in call` gives."""
-
-_MAILBOX_ITEMS = 500
-_HEARD_AT_ONCE = 5  # 100 ms
-
-
-class EndReason(enum.StrEnum):
-    """Why a stream ended."""
-
-    STOP = "stop"
-    LINK_LOST = "link_lost"
-    PROTOCOL_ERROR = "protocol_error"
-    UNSUPPORTED_CODEC = "unsupported_codec"
-    NOT_ADMITTED = "not_admitted"
-    NO_START = "no_start"
-    OVERLOADED = "overloaded"
-    MAX_DURATION = "max_duration"
-    REPLACED = "replaced"
-    SHUTDOWN = "shutdown"
-    INTERNAL_ERROR = "internal_error"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallOptions:
-    """What is the same for all calls. Seconds.
-
-    Attributes:
-        sinks: The sinks to open for each call, by name.
-        agent: Makes the agent of each call; None for no agent.
-        playout_lead: How far ahead of its time sound is sent.
-        reorder_window: How long a gap waits for the packets that belong there.
-        max_duration: Longest stream.
-        agent_grace: How long an agent may go on after the call's end.
-    """
-
-    sinks: Mapping[str, SinkFactory]
-    agent: AgentFactory | None = None
-    playout_lead: float = 0.16
-    reorder_window: float = 0.06
-    max_duration: float = 14_400.0
-    agent_grace: float = 5.0
 
 
 class Call:
@@ -109,29 +73,38 @@ class Call:
         self.info = _stream_info(start, inbound().sample_rate, outbound, self.report)
         self._options = options
         self._on_end = on_end
+        self._outbound = outbound
         self._pacer = pacer
         self._clock = clock
         self._receiver = Receiver(inbound, window=options.reorder_window)
+        self._keys = KeyBuffer(options.reorder_window)
         self._player = Player(
-            stream, outbound, transmit=transmit, here=self._caller_position, lead=options.playout_lead
+            stream,
+            outbound,
+            transmit=transmit,
+            here=self._caller_position,
+            on_finished=self._said,
+            lead=options.playout_lead,
+            message=options.playout_message,
+            phase=pacer.phase(),
         )
+        self._plays = Plays(self._player, clock=clock, arm=self._arm, hear=self._hear, log=log)
         self._in_flight = self._player.in_flight
         self._armed_for: float | None = None
         self._started = clock()
         self._duration: float | None = None
+        self._linked_at = self._started
+        self._reconnects = 0
         self._errors_told = 0
-        self._digits = 0
         self._ended = asyncio.Event()
-        self._mailbox: Mailbox[CallItem] | None = None
-        self._agent_error: str | None = None
-        self._early: list[CallItem] | None = None if options.agent is None else []
-        self._sinks = FanOut(options.sinks, log=log)
+        self._agent = AgentSlot(options.agent, grace=options.agent_grace, log=log)
+        self._sinks = FanOut(options.sinks, services=options.sink_services, clock=clock, wake_at=pacer.wake_at, log=log)
         self._write = self._sinks.write
 
     # --- for agents -----------------------------------------------------------------------------------------------
 
     def send_audio(self, samples: Samples, sample_rate: int | None = None) -> None:
-        """Say something: queue sound behind what was said before.
+        """Say something as it comes: queue sound behind what was said before.
 
         Args:
             samples: int16, shape (n,), mono; any length. Do not write to it afterwards.
@@ -140,48 +113,103 @@ class Call:
         if self.end_reason is not None:
             return
         now = self._clock()
-        if len(self._in_flight) >= _HEARD_AT_ONCE:
+        if len(self._in_flight) >= HEARD_AT_ONCE:
             self._hear_many(now)  # where no packets come, nobody else does
-        if not self._player.send_audio(samples, sample_rate or self._player.sample_rate, now=now):
+        if not self._player.send_audio(samples, sample_rate, now):
             self._arm()
 
+    def play(self, source: Source, sample_rate: int | None = None, *, name: str | None = None) -> Playback:
+        """Play something behind what was said before; returns at once.
+
+        Args:
+            source: The path of a WAV or MP3 file; the octets of one; an array, int16 or floating within -1 to 1, of
+                shape (n,) or (n, channels); or an async generator of such arrays, which may still be producing. No more
+                than about two seconds are read ahead.
+            sample_rate: Of an array, or a generator's, in Hz.
+            name: For `PlaybackFinished` and the call's record; a made one if None.
+
+        Returns:
+            What to await for its end, or to cancel it by. What was said behind it waits until its source has ended.
+
+        Raises:
+            PlaybackError: It is nothing that can be played, or a hundred plays wait already. What is wrong with a
+                file's contents is told by the playback.
+        """
+        if self._player.takes_files:
+            return self._play(read_file(source, sample_rate, codec=self._outbound), name)
+        return self._play(read_source(source, sample_rate, to_rate=self._player.sample_rate), name)
+
+    def send_dtmf(self, digits: str, *, duration_ms: int = 250, gap_ms: int = 100) -> Playback:
+        """Press keys, as tones in the sound, behind what was said before.
+
+        Args:
+            digits: `0` to `9`, `A` to `D`, `*`, `#`; `w` waits half a second, `W` a second; up to 200.
+            duration_ms: Of each tone, 50 to 500.
+            gap_ms: Of the silence behind each tone, 50 to 500.
+
+        Returns:
+            As `play`.
+
+        Raises:
+            PlaybackError: There is no such key, a time is out of range, or a hundred plays wait already.
+        """
+        sample_rate = self._player.sample_rate
+        tones = ToneReader(digits, sample_rate, duration_ms=duration_ms, gap_ms=gap_ms)
+        sound = stream_reader(lambda: tones, to_rate=sample_rate)
+        return self._play(pack(sound, codec=self._outbound) if self._player.takes_files else sound, None)
+
     def mark(self, name: str) -> None:
-        """Ask for a `MarkReached` of this name when all that was said so far was played, or cleared."""
+        """Ask for a `MarkReached` of this name when all that was said so far was played, or cleared.
+
+        Raises:
+            PlaybackError: The name begins with `gateway:`, has more than 4096 characters, or a thousand marks wait.
+        """
         if self.end_reason is None:
             self._player.mark(name, now=self._clock())
             self._arm()
 
     def clear(self) -> None:
-        """Fall silent at once: drop everything said that was not heard yet, here and at Telnyx."""
+        """Fall silent at once: drop everything said that was not heard yet, here and at Telnyx. Ends a pause."""
+        if self.end_reason is None:
+            now = self._clock()
+            self._hear(now)
+            self._player.clear(now=now)
+
+    def pause(self) -> None:
+        """Fall silent at once, and keep what was not heard yet, also of what Telnyx has, until `resume`.
+
+        What is said while paused is queued behind it. A generator that is played is not asked for more than about two
+        seconds.
+        """
         if self.end_reason is None:
             self._hear(self._clock())
-            self._player.clear()
+            self._player.pause()
 
-    def listen(self, sink: AudioSink, name: str = "listener") -> None:
+    def resume(self) -> None:
+        """Go on after `pause` with the first 20 ms that were not heard."""
+        if self.end_reason is None:
+            self._player.resume(now=self._clock())
+            self._arm()
+
+    async def wait_for_playout(self) -> None:
+        """Wait until all that was said so far was heard, or cleared, or the call has ended."""
+        if self.end_reason is None:
+            self._player.end_speech(now=self._clock())
+            self._arm()
+            await self._plays.wait_finished(self._player.utterances())
+
+    def listen(self, sink: AudioSink | AsyncAudioSink, name: str = "listener") -> None:
         """Give every further frame to `sink` by a plain call, until the call ends or the sink raises.
 
-        An agent that listens before it first waits for anything misses nothing from the call's very beginning.
+        An agent that listens before it first waits for anything misses nothing from the call's very beginning. What
+        else the sink may want, its `delivery` says: see docs/sinks.md.
         """
-
-        @asynccontextmanager
-        async def open_it(info: StreamInfo) -> AsyncIterator[AudioSink]:
-            del info
-            yield sink
-
-        slot = self._sinks.add(name, open_it)
-        for item in self._early or ():
-            if isinstance(item, AudioFrame):
-                slot.write(item)
+        source = Declared(lambda info: sink, delivery_of(sink))
+        self._sinks.add(name, source, early=self._agent.early_frames())
 
     def __aiter__(self) -> AsyncIterator[CallItem]:
-        """What happens in this call from now on: inbound frames, keys and marks. For one reader."""
-        if self._mailbox is None:
-            self._mailbox = Mailbox(_MAILBOX_ITEMS)
-            for item in self._early or ():
-                self._mailbox.put(item)
-            if self.end_reason is not None:
-                self._mailbox.close()
-        return self._mailbox
+        """What happens in this call from now on: see `CallItem`. For one reader."""
+        return self._agent.read()
 
     async def wait_ended(self) -> EndReason:
         """Wait for the end of the call's stream."""
@@ -193,25 +221,72 @@ class Call:
 
     def media_received(self, packet: MediaReceived, *, now: float) -> int:
         """Take one packet, fifty times a second. Returns how many payloads could not be decoded so far."""
-        if len(self._in_flight) >= _HEARD_AT_ONCE:
+        if len(self._in_flight) >= HEARD_AT_ONCE:
             self._hear_many(now)
         frames = self._receiver.push(packet, now=now)
-        for frame in frames:
-            self._fan_out(frame)
+        for frame in frames:  # as in `_fan_out`, whose call would cost as much as what it does
+            self._write(frame)
+            if self._agent.listening and frame.track == "inbound":
+                self._agent.tell(frame)
         if len(frames) != 1:  # something waits for its turn, or did until now
             self._arm()
         return self._receiver.payloads_bad
 
-    def event_received(self, event: Dtmf | MarkReached | Error) -> None:
+    def event_received(self, event: messages.Dtmf | messages.MarkReached | Error) -> None:
         """Take anything else that came on the stream."""
         if isinstance(event, Error):
             self._errors_told += 1
             self.log.warning("Telnyx reports an error", code=event.payload.code, title=event.payload.title[:100])
             return
         self._receiver.note(decimal(event.sequence_number, "sequence_number"))
-        if isinstance(event, Dtmf):
-            self._digits += 1
-        self._tell_agent(event)
+        now = self._clock()
+        if isinstance(event, messages.Dtmf):
+            self._tell(self._keys.push(event, now=now))
+        elif self._player.mark_returned(event.mark.name, now=now):
+            self._agent.tell(MarkReached(event.mark.name))
+        self._hear_many(now)
+        self._arm()
+
+    @property
+    def payloads_bad(self) -> int:
+        """How many payloads could not be decoded so far."""
+        return self._receiver.payloads_bad
+
+    def plays(self, codec: Codec) -> bool:
+        """Whether this is the codec of what the call sends."""
+        return (codec.encoding, codec.sample_rate) == (self.info.played_encoding, self.info.played_sample_rate)
+
+    def silent_for(self, now: float) -> float:
+        """How many seconds ago a packet was due that did not come."""
+        return now - max(self._receiver.due(), self._linked_at)
+
+    def link_lost(self) -> None:
+        """The socket is gone, and another may come: what is said waits for it."""
+        self._hear(self._clock())
+        self._player.link_lost()
+        self._arm()
+
+    def reconnect(
+        self,
+        stream_id: str,
+        *,
+        stream: MediaStream,
+        inbound: Callable[[], Codec],
+        transmit: Callable[[bytes], None],
+        on_end: Callable[[EndReason], None],
+        log: FilteringBoundLogger,
+    ) -> None:
+        """Go on with another socket; the arguments are as at the call's making."""
+        now = self._linked_at = self._clock()
+        self.stream_id = stream_id
+        self.log = log
+        self._reconnects += 1
+        self._on_end = on_end
+        self._hear(now)
+        for frame in self._receiver.reconnect(inbound):
+            self._fan_out(frame)
+        self._player.reconnect(stream, transmit, now=now)
+        self._arm()
 
     def end(self, reason: EndReason) -> None:
         """End the call; what waited for its turn is handed out first. Does nothing the second time."""
@@ -222,9 +297,10 @@ class Call:
         for frame in self._receiver.flush():
             self._fan_out(frame)
         self._hear(now)
+        self._player.finish(played_out=reason is EndReason.LINK_LOST)
+        self._tell(self._keys.flush())
         self._duration = now - self._started
-        if self._mailbox is not None:
-            self._mailbox.close()
+        self._agent.close()
         self._ended.set()
         self._on_end(reason)
 
@@ -234,8 +310,8 @@ class Call:
         """Run the sinks and the agent until the call has ended and all of them have closed."""
         async with asyncio.TaskGroup() as tasks:
             self._sinks.run(tasks, self.info)
-            if self._options.agent is not None:
-                tasks.create_task(self._run_agent(self._options.agent), name="agent")
+            self._plays.run(tasks)
+            tasks.create_task(self._agent.run(self), name="agent")
             try:
                 async with asyncio.timeout(self._options.max_duration):
                     await self._ended.wait()
@@ -243,48 +319,12 @@ class Call:
                 self.end(EndReason.MAX_DURATION)
             self._sinks.release()
 
-    async def _run_agent(self, make: AgentFactory) -> None:
-        """Run the agent beside the call, a little longer than it if need be; whatever it does stays its own."""
-        try:
-            agent = asyncio.ensure_future(make().run(self))
-        except Exception as error:  # noqa: BLE001 - an agent that cannot be made is its own failure
-            self._early = None
-            self._agent_failed(error)
-            return
-        ended = asyncio.ensure_future(self._ended.wait())
-        grace = self._options.agent_grace
-        try:
-            await asyncio.sleep(0)  # lets the agent come to its first wait
-            self._early = None
-            await asyncio.wait((agent, ended), return_when=asyncio.FIRST_COMPLETED)
-            await asyncio.wait((agent,), timeout=grace)
-        finally:
-            ended.cancel()
-            agent.cancel()
-        done, _ = await asyncio.wait((agent,), timeout=grace)
-        if not done:
-            self._agent_failed(TimeoutError(f"it cannot be stopped, {2 * grace:g} s after the call's end"))
-        elif agent.cancelled():
-            self.log.warning("agent did not end with its call", grace=grace)
-        elif (failure := agent.exception()) is not None:
-            self._agent_failed(failure)
-
-    def _agent_failed(self, error: BaseException) -> None:
-        self._agent_error = f"{type(error).__name__}: {error}"[:500]
-        self.log.error("agent failed", error=self._agent_error, exc_info=error)
-
     # --- the way of a frame ---------------------------------------------------------------------------------------
 
     def _fan_out(self, frame: AudioFrame) -> None:
         self._write(frame)
-        if frame.track == "inbound" and (self._mailbox is not None or self._early is not None):
-            self._tell_agent(frame)
-
-    def _tell_agent(self, item: CallItem) -> None:
-        if self._mailbox is not None:
-            self._mailbox.put(item)
-        if self._early is not None:
-            self._early.append(item)
+        if frame.track == "inbound" and self._agent.listening:
+            self._agent.tell(frame)
 
     def _hear(self, now: float) -> None:
         """Tell the sinks what of the application's sound is heard by now."""
@@ -292,10 +332,24 @@ class Call:
             self._fan_out(frame)
 
     def _hear_many(self, now: float) -> None:
-        """The same, when there is enough of it: five pieces in one frame cost little more than one."""
-        in_flight = self._in_flight
-        if len(in_flight) >= _HEARD_AT_ONCE and in_flight[_HEARD_AT_ONCE - 1].deadline <= now:
-            self._hear(now)
+        """The same, when it is worth while."""
+        for frame in self._player.heard_enough(now=now):
+            self._fan_out(frame)
+
+    def _play(self, sound: AsyncGenerator[Samples | SoundFile], name: str | None) -> Playback:
+        playback = self._plays.refuse(name) if self.end_reason is not None else self._plays.start(sound, name)
+        self._arm()
+        return playback
+
+    def _said(self, utterance: Utterance) -> None:
+        """An utterance is over."""
+        self._plays.finished(utterance)
+        if utterance.finished is not None:
+            self._agent.tell(utterance.finished)
+
+    def _tell(self, keys: Sequence[Dtmf]) -> None:
+        for key in keys:
+            self._agent.tell(key)
 
     def _caller_position(self) -> int:
         """Where the caller's channel stands, in samples at the player's rate."""
@@ -303,13 +357,13 @@ class Call:
 
     def _arm(self) -> None:
         """Have the pacer wake this call for what is due next, unless it will come by before that anyway."""
-        deadline = self._receiver.deadline()
-        playout = self._player.deadline()
-        if deadline is None or (playout is not None and playout < deadline):
-            deadline = playout
+        deadline = self._player.deadline()
+        for other in (self._receiver.deadline(), self._keys.deadline()):
+            if other is not None and (deadline is None or other < deadline):
+                deadline = other
         if deadline is not None and (self._armed_for is None or deadline < self._armed_for):
             self._armed_for = deadline
-            self._pacer.wake_at(deadline, self._wake)
+            self._pacer.wake_at(max(deadline, 0.0), self._wake)  # what is over due may say so by minus infinity
 
     def _wake(self, now: float) -> None:
         if self.end_reason is not None or self._armed_for is None or now < self._armed_for:
@@ -319,6 +373,7 @@ class Call:
             self._hear_many(now)
             for frame in self._receiver.pop(now=now):
                 self._fan_out(frame)
+            self._tell(self._keys.pop(now=now))
             self._player.send_due(now=now)
         except Exception:
             self.log.exception("call failed")
@@ -337,12 +392,14 @@ class Call:
             "duration_seconds": round(duration, 3),
             "inbound_codec": f"{self.info.inbound_encoding}/{self.info.inbound_sample_rate}",
             "played_codec": f"{self.info.played_encoding}/{self.info.played_sample_rate}",
+            "reconnects": self._reconnects,
             "received": self._receiver.describe(),
             "played": self._player.describe(),
-            "digits_received": self._digits,
+            "digits_received": self._keys.keys,
+            "digits_late": self._keys.keys_late,
             "errors_from_telnyx": self._errors_told,
-            "agent_error": self._agent_error,
-            "agent_items_dropped": 0 if self._mailbox is None else self._mailbox.dropped,
+            "agent_error": self._agent.error,
+            "agent_items_dropped": self._agent.items_dropped,
             "sinks": self._sinks.describe(),
         }
 

@@ -13,11 +13,13 @@ class Mailbox(Generic[T]):
     """Plain `put` on one side, `async for` on the other.
 
     Args:
-        limit: How many items may wait; then the oldest is dropped and counted.
+        limit: How many items may wait; then one is dropped and counted.
+        expendable: The kind of which the oldest is dropped first; if none of it waits, the oldest of all.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, *, expendable: type = object) -> None:
         self.dropped = 0
+        self._expendable = expendable
         self._items: deque[T] = deque()
         self._limit = limit
         self._closed = False
@@ -28,10 +30,17 @@ class Mailbox(Generic[T]):
         if self._closed:
             return
         if len(self._items) == self._limit:
-            self._items.popleft()
-            self.dropped += 1
+            self._drop()
         self._items.append(item)
         self._something.set()
+
+    def _drop(self) -> None:
+        self.dropped += 1
+        for place, item in enumerate(self._items):
+            if isinstance(item, self._expendable):
+                del self._items[place]
+                return
+        self._items.popleft()
 
     def close(self) -> None:
         """Let the reader end once it has read what is here."""

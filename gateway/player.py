@@ -1,15 +1,29 @@
 """The application's voice in one call: from samples at any rate to messages on the wire, and to the sinks as heard."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from audio_codecs import Codec, Samples
+from gateway.errors import PlaybackError
+from gateway.media.ear import OWN_MARK
 from gateway.media.frame import AudioFrame
-from gateway.media.playout import Playout
+from gateway.media.playback import PlaybackLedger
+from gateway.media.playout import FRAME_SECONDS, Playout
 from gateway.media.resample import Resampler
+from gateway.media.utterance import Utterance
+from gateway.protocol.messages import MAX_MARK_NAME
 from gateway.protocol.stream import MediaStream
+from gateway.sound.file import SoundFile
 
-__all__ = ["Player"]
+__all__ = ["HEARD_AT_ONCE", "Player"]
+
+_MAX_MARKS: Final = 1000
+_MAX_UTTERANCES: Final = 100
+HEARD_AT_ONCE: Final = 5  # pieces: five of them in one frame cost the sinks little more than one
+_MP3_SPACING: Final = 1.0  # seconds: Telnyx takes one file a second
+_MP3_MESSAGE: Final = 3600.0  # seconds: a whole file
+_ONE_PACKET_A_MESSAGE: Final = ("OPUS", "AMR-WB")
+"""Codecs whose packets tell their own length: two of them in one message would be read as one."""
 
 
 class Player:
@@ -20,11 +34,15 @@ class Player:
         codec: Of what is sent.
         transmit: Puts a message on the wire.
         here: Tells where the caller's channel stands, in samples at the codec's rate.
+        on_finished: Told of each utterance that is over.
         lead: Seconds that sound may leave before it is to be heard.
+        message: Seconds of sound in one message at most, where more than 20 ms waits.
+        phase: Where in each 20 ms waiting sound leaves.
 
     Attributes:
         sample_rate: Of what is sent, in Hz.
-        in_flight: See `Playout`: whether `heard` has something.
+        takes_files: The stream is in the mode `mp3`: whole files are sent, by `add_file`, and nothing else.
+        in_flight: What was sent and is not heard yet; `heard` is worth while when there are some.
     """
 
     def __init__(
@@ -34,68 +52,230 @@ class Player:
         *,
         transmit: Callable[[bytes], None],
         here: Callable[[], int],
+        on_finished: Callable[[Utterance], None] = lambda utterance: None,
         lead: float,
+        message: float = FRAME_SECONDS,
+        phase: float | None = None,
     ) -> None:
         self.sample_rate = codec.sample_rate
+        self.takes_files = codec.encoding == "MP3"
+        if self.takes_files:
+            message = _MP3_MESSAGE
+        elif codec.encoding in _ONE_PACKET_A_MESSAGE:
+            message = FRAME_SECONDS
         self._stream = stream
+        self._send_media = stream.send_media
         self._transmit = transmit
-        self._playout = Playout(codec.encode, codec.sample_rate, here=here, lead=lead)
+        self._ledger = PlaybackLedger(codec.sample_rate, on_finished=on_finished)
+        self._playout = Playout(
+            codec.encode,
+            codec.sample_rate,
+            here=here,
+            ledger=self._ledger,
+            lead=lead,
+            message=message,
+            spacing=_MP3_SPACING if self.takes_files else 0.0,
+            phase=phase,
+        )
+        self._queue = self._playout.queue
+        self._flow = self._playout.flow
         self.in_flight = self._playout.in_flight
         self._resamplers: dict[int, Resampler] = {}
+        self._paused = False  # by the application
+        self._lost = False  # there is no socket
 
-    def send_audio(self, samples: Samples, sample_rate: int, *, now: float) -> bool:
-        """Queue sound, int16 of shape (n,), and send what is due. Returns whether that was all."""
-        if sample_rate != self.sample_rate:
+    # --- what is said ---------------------------------------------------------------------------------------------
+
+    def send_audio(self, samples: Samples, sample_rate: int | None, now: float) -> bool:
+        """Say something: int16, shape (n,), any length, at the stream's own rate if None.
+
+        Returns:
+            Whether that was all: it has left, and there is no earlier `deadline` than before.
+
+        Raises:
+            PlaybackError: The stream takes files only.
+        """
+        if sample_rate is not None and sample_rate != self.sample_rate:
             resampler = self._resamplers.get(sample_rate)
             if resampler is None:
                 resampler = self._resamplers[sample_rate] = Resampler(sample_rate, self.sample_rate)
             samples = resampler.push(samples)
+        payload = self._flow(samples, now)
+        if payload is not None:
+            self._transmit(self._send_media(payload))
+            return True
+        if self.takes_files:
+            raise PlaybackError("the stream is in the mode mp3, which takes whole files: use play")
         self._send(self._playout.push(samples, now=now))
-        return not self._playout.queued
+        return False
 
-    def mark(self, name: str, *, now: float) -> None:
-        """Queue a mark behind the sound so far."""
-        self._playout.push_mark(name)
+    def open(self, utterance: Utterance, *, now: float) -> None:
+        """Queue an utterance behind what was said before; there it stays until it is closed.
+
+        Raises:
+            PlaybackError: Too many wait.
+        """
+        if len(self._queue.utterances) >= _MAX_UTTERANCES:
+            raise PlaybackError(f"{_MAX_UTTERANCES} utterances wait to be said already")
+        self._queue.open(utterance)
         self.send_due(now=now)
 
-    def clear(self) -> None:
-        """Drop what is queued here and at Telnyx; call `heard` first. Telnyx returns all marks, ours included."""
+    def add(self, utterance: Utterance, samples: Samples, *, now: float) -> bool:
+        """Give an utterance more sound, at the stream's rate. Returns whether its source may go on at once."""
+        self._queue.add(utterance, samples)
+        self._send(self._playout.pop(now=now, grown=True))
+        return self._queue.has_room(utterance)
+
+    def add_file(self, utterance: Utterance, file: SoundFile, *, now: float) -> None:
+        """Give an utterance all of its sound."""
+        utterance.file = file.octets
+        self.add(utterance, file.samples, now=now)
+
+    def close(self, utterance: Utterance, *, error: str | None = None, now: float) -> None:
+        """There is no more of an utterance; `error` says why that was sooner than expected."""
+        if utterance.finished is None:
+            utterance.error = error
+            self._queue.close(utterance)
+            self.send_due(now=now)
+
+    def end_speech(self, *, now: float) -> None:
+        """What is said next is another utterance."""
+        self._queue.end_speech()
+        self.send_due(now=now)
+
+    def mark(self, name: str, *, now: float) -> None:
+        """Queue a mark behind all that was said so far.
+
+        Raises:
+            PlaybackError: The name begins as the gateway's own marks do, or is too long, or too many wait.
+        """
+        if len(name) > MAX_MARK_NAME:
+            raise PlaybackError(f"the name of a mark has {len(name)} characters, want {MAX_MARK_NAME} at most")
+        if name.startswith(OWN_MARK):
+            raise PlaybackError(f"the name of a mark begins with {OWN_MARK!r}, which is for the gateway's own")
+        if len(self._queue.marks) >= _MAX_MARKS:
+            raise PlaybackError(f"{_MAX_MARKS} marks wait for their sound already")
+        self._queue.push_mark(name)
+        self.send_due(now=now)
+
+    # --- what is taken away; each wants `heard` called first ------------------------------------------------------
+
+    def clear(self, *, now: float) -> None:
+        """Drop what is queued here and at Telnyx; ends a pause. Telnyx returns all marks, and so those that wait."""
         marks = self._playout.clear()
         for resampler in self._resamplers.values():
             resampler.reset()
         self._transmit(self._stream.send_clear())
+        self._paused = False
         for name in marks:
-            self._transmit(self._stream.send_mark(name))
+            self._queue.push_mark(name)
+        self._go_on(now)
+
+    def pause(self) -> None:
+        """Fall silent; what was not heard is queued again.
+
+        Raises:
+            PlaybackError: The stream takes files only, and there are no halves of them.
+        """
+        if self.takes_files:
+            raise PlaybackError("the stream is in the mode mp3, in which nothing can be paused")
+        if not self._paused:
+            self._paused = self._playout.paused = True
+            self._take_back()
+
+    def resume(self, *, now: float) -> None:
+        """Go on with what was not heard."""
+        self._paused = False
+        self._go_on(now)
+
+    def cancel(self, utterance: Utterance, *, now: float) -> None:
+        """Drop what was not heard of one utterance; the others go on."""
+        if utterance.finished is not None or (utterance.end is not None and utterance.end <= self._ledger.heard):
+            return
+        if self._playout.cancel(utterance):
+            self._take_back()
+        self.send_due(now=now)
+
+    def link_lost(self) -> None:
+        """Keep everything: the socket is gone. What was sent is left to be heard, and counts as that by estimate."""
+        self._lost = self._playout.paused = True
+        self._playout.lose()
+
+    def reconnect(self, stream: MediaStream, transmit: Callable[[bytes], None], *, now: float) -> None:
+        """Go on with the next socket of the call. Marks that did not come back on the last one are sent again."""
+        if not self._lost:
+            self.link_lost()
+        self._stream = stream
+        self._send_media = stream.send_media
+        self._transmit = transmit
+        self._lost = False
+        self._go_on(now)
+
+    def finish(self, *, played_out: bool) -> None:
+        """Close all accounts, as the stream has ended; see `Playout`."""
+        self._playout.finish(played_out=played_out)
+
+    # --- what becomes of it ---------------------------------------------------------------------------------------
+
+    def mark_returned(self, name: str, *, now: float) -> bool:
+        """Take a mark that came back. Returns whether it is the application's, to be told."""
+        return self._ledger.ear.mark_returned(name, now=now)
 
     def send_due(self, *, now: float) -> None:
         """Send what is to leave by now."""
         self._send(self._playout.pop(now=now))
 
-    def _send(self, due: Sequence[bytes | str]) -> None:
-        for item in due:
-            if isinstance(item, bytes):
-                self._transmit(self._stream.send_media(item))
-            else:
-                self._transmit(self._stream.send_mark(item))
-
     def deadline(self) -> float | None:
-        """When `send_due` will have something; None while nothing is queued."""
+        """When to call `send_due` and `heard_enough` next, minus infinity for at once; None while all is done."""
         return self._playout.deadline()
 
     def heard(self, *, now: float) -> list[AudioFrame]:
-        """Take the sound whose time to be heard has come, as `played` frames on the call's time line, each gapless."""
+        """Take the sound that was heard by now, as `played` frames on the call's time line, each gapless."""
         return [
             AudioFrame("played", samples, self.sample_rate, position)
             for position, samples in self._playout.heard(now=now)
         ]
 
+    def heard_enough(self, *, now: float) -> Sequence[AudioFrame]:
+        """The same, when there is enough of it, or when an account can be closed."""
+        in_flight, settles = self.in_flight, self._playout.settles()
+        enough = len(in_flight) >= HEARD_AT_ONCE and in_flight[HEARD_AT_ONCE - 1].deadline <= self._ledger.ear.time(now)
+        return self.heard(now=now) if enough or (settles is not None and settles <= now) else ()
+
+    def progress(self, utterance: Utterance, *, now: float) -> int:
+        """How many milliseconds of an utterance were heard by now."""
+        if utterance.finished is not None:
+            return utterance.finished.heard
+        return self._ledger.milliseconds(self._playout.progress(utterance, now=now))
+
+    def utterances(self) -> list[Utterance]:
+        """All that are not over, in order."""
+        return self._playout.utterances()
+
     def describe(self) -> dict[str, Any]:
-        """Counters as JSON-ready values."""
-        playout = self._playout
+        """Counters and the playback ledger as JSON-ready values."""
+        playout, queue = self._playout, self._queue
         return {
             "frames_sent": playout.frames_sent,
-            "samples_queued": playout.queued,
+            "samples_queued": queue.queued,
             "samples_cleared": playout.samples_cleared,
-            "samples_dropped": playout.samples_dropped,
+            "samples_dropped": queue.samples_dropped,
             "underruns": playout.underruns,
-        }
+        } | self._ledger.describe()
+
+    # --- inside ---------------------------------------------------------------------------------------------------
+
+    def _send(self, due: Sequence[bytes | str]) -> None:
+        for item in due:
+            if isinstance(item, bytes):
+                self._transmit(self._send_media(item))
+            else:
+                self._transmit(self._stream.send_mark(item))
+
+    def _go_on(self, now: float) -> None:
+        self._playout.paused = self._paused or self._lost
+        self.send_due(now=now)
+
+    def _take_back(self) -> None:
+        self._playout.take_back()
+        self._transmit(self._stream.send_clear())

@@ -11,6 +11,7 @@ import structlog
 from audio_codecs import Codec, Samples, open_codec
 from gateway.agents.base import Agent, AgentFactory
 from gateway.call import Call, CallOptions, EndReason
+from gateway.media.ear import OWN_MARK
 from gateway.media.frame import AudioFrame, FrameTrack
 from gateway.media.pacer import Pacer
 from gateway.protocol.messages import (
@@ -109,10 +110,11 @@ class FakeWire:
         return [message.media.payload for message in self.sent if isinstance(message, Play)]
 
     def script(self) -> list[str]:
-        """What was sent, in order: `media`, `clear`, or the name of a mark."""
+        """What was sent, in order: `media`, `clear`, or the name of a mark; the gateway's own marks are left out."""
         return [
             message.mark.name if isinstance(message, Mark) else "media" if isinstance(message, Play) else "clear"
             for message in self.sent
+            if not (isinstance(message, Mark) and message.mark.name.startswith(OWN_MARK))
         ]
 
 
@@ -169,7 +171,7 @@ class FakeLine(FakeWire):
             stream=self.stream,
             inbound=lambda: open_codec("PCMU", 8000),
             outbound=outbound or open_codec("PCMU", 8000),
-            options=CallOptions(sinks=sinks or {}, agent=agent, **options),
+            options=CallOptions(sinks=sinks or {}, sink_services=None, agent=agent, **options),
             transmit=self.transmit,
             on_end=self.ended.append,
             pacer=Pacer(self.clock.call_later, self.clock),

@@ -19,7 +19,9 @@ class Agent(ABC):
     async def run(self, call: Call) -> None:
         """Do all that this call needs.
 
-        `async for item in call` gives what happens, in order; `call.send_audio`, `call.mark` and `call.clear` speak.
+        `async for item in call` gives what happens, in order. `call.play`, `call.send_audio` and `call.send_dtmf`
+        speak; `call.clear`, `call.pause` and `call.resume` interrupt; `call.wait_for_playout` and `call.mark` tell when
+        it was heard. A play can be awaited.
         Returning leaves the call as it is. An exception ends this agent and is told in the call's record; the call
         goes on without it. When the call ends, the iteration ends; what still runs a little later is cancelled.
         """

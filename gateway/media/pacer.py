@@ -16,6 +16,7 @@ Wake: TypeAlias = Callable[[float], None]
 """Called with the present time; must not raise."""
 
 SLOT_SECONDS = 0.005
+_SLOTS_IN_FRAME = 4
 
 
 class _Timer(Protocol):
@@ -37,6 +38,12 @@ class Pacer:
         self._order: list[int] = []
         self._timer: _Timer | None = None
         self._armed_for = 0
+        self._phases = 0
+
+    def phase(self) -> float:
+        """A place in each 20 ms for what one call sends by itself; the next call gets another."""
+        self._phases += 1
+        return (self._phases % _SLOTS_IN_FRAME + 0.5) * SLOT_SECONDS
 
     def wake_at(self, deadline: float, wake: Wake) -> None:
         """Call `wake(now)` once, when `deadline` has passed; it cannot be taken back, so `wake` looks what is due."""

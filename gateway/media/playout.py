@@ -4,31 +4,42 @@ Two times belong to each piece of sound. Its *deadline* is when it is to be hear
 exactly 20 ms apart, on one clock, so that no error adds up. It *leaves* up to `lead` seconds earlier: the carrier
 queues what comes early, and the lead rides out a stall of the event loop. The lead is only a ceiling on sending ahead.
 A piece that is pushed with nothing before it is due at once and leaves at once, which is why an echo has no delay
-from here.
+from here. Sound that has to wait leaves on the ticks of its call, so that calls which began together do not leave
+together, and as many pieces in one message as the settings allow.
 
 Each piece also has a *position* on the call's time line. It follows the piece before it, unless the application has
 fallen behind: then it is due the moment it comes, and begins where the caller's channel is by then, if that is later.
 So a recorder leaves the hole where the listener had one.
 
-Marks stand in the queue between the sounds they follow, and leave directly behind them. `clear` drops the sound that
-has not left and forgets what was not yet heard: none from before it can leave after it. The marks among it are given
-back, so that whoever waits for one can be told.
+Sound belongs to utterances, which are said one after another: a play, or what `push` is given until a mark, a play or
+a second of silence ends it. Marks stand in the queue between the utterances and leave directly behind the sound before
+them. The playout sends marks of its own before a play, after each second of sound that waited, and behind each
+utterance; by their echoes the ledger knows what was heard. What is pushed as it happens costs none, however long.
+
+None from before a `clear` can leave after it. `take_back` is a `clear` that keeps: what was not heard stands in the
+queue again, to be sent anew, which is how a pause acts at once and loses nothing.
 """
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import Final
 
 import msgspec
 import numpy as np
 
 from audio_codecs import Samples
+from gateway.media.ear import OWN_MARK
+from gateway.media.playback import PlaybackLedger
+from gateway.media.utterance import Utterance, UtteranceQueue
 
 __all__ = ["FRAME_SECONDS", "Piece", "Playout"]
 
-FRAME_SECONDS = 0.02
-"""Length of one message of sound. Telnyx documents 20 ms as the least."""
+FRAME_SECONDS: Final = 0.02
+"""Length of a piece of sound, and of the shortest message: Telnyx documents 20 ms as the least."""
 
-_LONGEST_PAUSE_CALLED_UNDERRUN = 1.0
+_PAUSE: Final = 1.0  # seconds of silence after which sound begins a new utterance; a shorter hole is an underrun
+_MARK_EVERY: Final = 1.0  # seconds
+_TAIL_LEAVES: Final = 0.03  # seconds before its deadline that a tail stops waiting for more; the pacer has slots
 
 
 class Piece(msgspec.Struct, frozen=True, gc=False):
@@ -37,7 +48,7 @@ class Piece(msgspec.Struct, frozen=True, gc=False):
     Attributes:
         deadline: When it is to be heard.
         position: Of its first sample on the call's time line, in samples at the playout's rate.
-        samples: int16, shape (n,).
+        samples: int16, shape (n,); 20 ms.
     """
 
     deadline: float
@@ -49,15 +60,20 @@ class Playout:
     """The queue of one call's outgoing sound. Times are seconds on one monotonic clock.
 
     Args:
-        encode: int16 samples to payload, called once for each piece, as it leaves.
-        sample_rate: Of all samples pushed, in Hz.
+        encode: int16 samples to payload, called once for each message, as it leaves.
+        sample_rate: Of all samples, in Hz.
         here: Tells where the caller's channel stands, in samples at this playout's rate.
-        lead: Seconds that a piece may leave before its deadline.
+        ledger: Where the utterances are accounted for.
+        lead: Seconds that a message may leave before its deadline; above 0.
+        message: Seconds of sound in one message at most, where more than 20 ms waits; whole 20 ms.
+        spacing: Seconds between two messages at least.
+        phase: Where in each 20 ms the sound of this call leaves that has to wait; None: as soon as it may.
         max_queued: Seconds of sound that may wait here; what is pushed beyond it is dropped and counted.
 
     Attributes:
-        queued: Samples that have not left.
+        queue: What waits to leave. Whoever adds to it calls `pop` then.
         in_flight: What left and was not handed out by `heard` yet, in the order of the deadlines. To be looked at only.
+        paused: Nothing leaves.
     """
 
     def __init__(
@@ -66,154 +82,326 @@ class Playout:
         sample_rate: int,
         *,
         here: Callable[[], int],
+        ledger: PlaybackLedger,
         lead: float,
+        message: float = FRAME_SECONDS,
+        spacing: float = 0.0,
+        phase: float | None = None,
         max_queued: float = 600.0,
     ) -> None:
-        self.samples_dropped = 0
-        self.samples_cleared = 0
-        self.frames_sent = 0
-        self.underruns = 0
+        self._frame = round(sample_rate * FRAME_SECONDS)
+        self.queue = UtteranceQueue(
+            sample_rate,
+            frame=self._frame,
+            message=self._frame * round(message / FRAME_SECONDS),
+            max_queued=max_queued,
+        )
         self.in_flight: deque[Piece] = deque()
-        self.queued = 0
+        self.paused = False
+        self.samples_cleared = 0
+        self.underruns = 0
         self._encode = encode
         self._here = here
+        self._ledger = ledger
+        self._ear = ledger.ear
+        self._begun = ledger.begun
         self._lead = lead
-        self._frame = round(sample_rate * FRAME_SECONDS)
-        self._most = round(sample_rate * max_queued)
-        self._queue: deque[Samples | str] = deque()
-        self._taken = 0  # samples of the queue's head that have left already
+        self._spacing = spacing
+        self._mark_every = round(sample_rate * _MARK_EVERY)
+        self._phase = phase
+        self._grid = min(FRAME_SECONDS, lead / 2)  # to wait for a tick costs at most half of the lead
+        self._sent = 0  # place on the ledger's line
+        self._withdrawn = 0  # samples that left and are not on that line any more
+        self._marked = 0  # place of the last mark
+        self._marks = 0
+        self._next_message = -np.inf  # for the spacing
         self._playhead = -np.inf  # deadline of the next piece, unless that has passed
-        self._pad_at = np.inf  # when a tail shorter than a frame stops waiting for more
-        self._utterance_open = False
+        self._tail_until = -np.inf  # when a tail shorter than a frame stops waiting for more, even if it is not due
         self._position = 0  # of the next piece, unless it comes late
 
+    @property
+    def frames_sent(self) -> int:
+        """Pieces of 20 ms that went to the wire."""
+        return (self._sent + self._withdrawn) // self._frame
+
+    # --- what leaves ----------------------------------------------------------------------------------------------
+
+    def flow(self, samples: Samples, now: float) -> bytes | None:
+        """Say the next 20 ms of speech as it happens: the way of an echo.
+
+        Returns:
+            The payload, to leave now; None, and nothing is done, where it is not as simple: then `push`.
+        """
+        if not self.queue.flowing or len(samples) != self._frame:
+            return None
+        playhead = self._playhead
+        if now > playhead:
+            if now >= playhead + _PAUSE:
+                return None
+            self._catch_up(now, goes_on=True)
+            playhead = now
+        elif playhead - self._lead > now:
+            return None
+        position = self._position
+        self.in_flight.append(Piece(playhead, position, samples))
+        self._playhead = playhead + FRAME_SECONDS
+        self._position = position + self._frame
+        self._sent += self._frame
+        return self._encode(samples)
+
     def push(self, samples: Samples, *, now: float) -> Sequence[bytes | str]:
-        """Queue sound, int16 of shape (n,), any length; a tail shorter than 20 ms waits a little for more.
+        """Queue speech, int16 of shape (n,), any length; a tail shorter than 20 ms waits a little for more.
 
         Returns:
             What is to leave now, as `pop`.
         """
-        if not self._queue and len(samples) == self._frame and self._playhead - self._lead <= now:
-            return (self._depart(samples, now),)  # the usual case of what is live: nothing to queue
-        room = self._most - self.queued
-        if len(samples) > room:
-            self.samples_dropped += len(samples) - room
-            samples = samples[:room]
-        if len(samples):
-            self._queue.append(samples)
-            self.queued += len(samples)
-            self._pad_at = now + FRAME_SECONDS
-        return self.pop(now=now)
+        payload = self.flow(samples, now)
+        if payload is not None:
+            return (payload,)
+        self._listen_for_silence(now)
+        self.queue.say(samples)
+        return self.pop(now=now, grown=True)
 
-    def push_mark(self, name: str) -> None:
-        """Queue a mark behind all sound pushed so far; it ends the utterance, so a short tail is padded."""
-        self._queue.append(name)
+    def pop(self, *, now: float, grown: bool = False) -> list[bytes | str]:
+        """Take what is to leave now: payloads as bytes, the names of marks as str, in order.
 
-    def pop(self, *, now: float) -> list[bytes | str]:
-        """Take what is to leave now: payloads as bytes, the names of marks as str, in order."""
+        Args:
+            now: The present.
+            grown: Sound was added: a tail of it waits 20 ms for more.
+        """
         due: list[bytes | str] = []
-        queue = self._queue
-        while queue:
-            head = queue[0]
-            if type(head) is str:
-                queue.popleft()
-                due.append(head)
-                self._utterance_open = False
-                continue
-            if self._playhead - self._lead > now:
+        if grown:
+            self._tail_until = now + FRAME_SECONDS
+        if self.paused:
+            return due
+        queue = self.queue
+        if not queue.queued:
+            self._listen_for_silence(now)
+        items = queue.items
+        while items:
+            head = items[0]
+            if isinstance(head, str):
+                items.popleft()
+                due.append(self._mark(head, now))
+            elif head.waiting:
+                if self._playhead - self._lead > now or self._next_message > now:
+                    break
+                if head.waiting < self._frame and head.open and now < self._tail_leaves():
+                    break
+                self._leave(head, now, due)
+            elif head.open:
                 break
-            samples = self._take(now)
-            if samples is None:
-                break
-            due.append(self._depart(samples, now))
+            else:
+                items.popleft()
+                self._end(head, now, due)
+        if not queue.queued:
+            queue.flow_on()
         return due
 
+    def deadline(self) -> float | None:
+        """When to call `pop` or `heard` next, minus infinity for at once; None where nothing of either is in sight."""
+        leaves, settles = self._leaves(), self.settles()
+        if settles is None or leaves is None:
+            return leaves if settles is None else settles
+        return min(leaves, settles)
+
+    # --- what is heard --------------------------------------------------------------------------------------------
+
     def heard(self, *, now: float) -> list[tuple[int, Samples]]:
-        """Take what left and whose deadline has come: positions and samples, in order, what is gapless in one piece."""
+        """Take what was heard by now: positions and samples, in order, what is gapless in one piece.
+
+        The accounts of utterances that are over are closed.
+        """
         heard: list[tuple[int, Samples]] = []
         in_flight = self.in_flight
-        while in_flight and in_flight[0].deadline <= now:
+        time = self._ear.time(now)
+        while in_flight and in_flight[0].deadline <= time:
             position = end = in_flight[0].position
             stretch: list[Samples] = []
-            while in_flight and in_flight[0].position == end and in_flight[0].deadline <= now:
+            while in_flight and in_flight[0].position == end and in_flight[0].deadline <= time:
                 samples = in_flight.popleft().samples
                 stretch.append(samples)
                 end += len(samples)
             heard.append((position, np.concatenate(stretch)))
+            self._ledger.heard += end - position
+        self._ledger.settle(now)
         return heard
 
+    def settles(self) -> float | None:
+        """When `heard` can close an account, as it looks now; None while none is near its end."""
+        if not self._begun or (end := self._begun[0].end) is None:
+            return None
+        last = len(self.in_flight) - 1 - (self._sent - end) // self._frame
+        heard = self._ear.when(self.in_flight[last].deadline) if last >= 0 else -np.inf
+        awaited = self._ear.awaits(end)
+        return heard if awaited is None else max(heard, awaited)
+
+    def progress(self, utterance: Utterance, *, now: float) -> int:
+        """How many samples of an utterance that is not over were heard by now."""
+        if utterance.start is None:
+            return 0
+        time = self._ear.time(now)
+        heard = self._ledger.heard + self._frame * sum(piece.deadline <= time for piece in self.in_flight)
+        return max(0, min(heard, self._sent if utterance.end is None else utterance.end) - utterance.start)
+
+    # --- what is taken away ---------------------------------------------------------------------------------------
+
+    def utterances(self) -> list[Utterance]:
+        """All that are not over, in order."""
+        return [*self._begun, *(one for one in self.queue.utterances if one.start is None)]
+
     def clear(self) -> list[str]:
-        """Forget all sound that was not heard yet; call `heard` first. Returns the marks that had not left."""
-        marks = [item for item in self._queue if isinstance(item, str)]
-        if self.in_flight:
-            self._position = self.in_flight[0].position
-        self.samples_cleared += self.queued + sum(len(piece.samples) for piece in self.in_flight)
-        self._queue.clear()
-        self.in_flight.clear()
-        self._taken = self.queued = 0
-        self._playhead = -np.inf
-        self._utterance_open = False
+        """Forget all sound that was not heard yet; call `heard` first.
+
+        Returns:
+            The marks that had not left.
+        """
+        marks = self.queue.marks
+        self._ear.clear(self._ledger.heard)
+        self.finish()
         return marks
 
-    def deadline(self) -> float | None:
-        """When `pop` will have something next; None while nothing is queued."""
-        if not self._queue:
-            return None
-        if self.queued < self._frame and str not in map(type, self._queue):
-            return max(self._pad_at, self._playhead - self._lead)
-        return self._playhead - self._lead
+    def finish(self, *, played_out: bool = False) -> None:
+        """Close all accounts; call `heard` first.
 
-    def _depart(self, samples: Samples, now: float) -> bytes:
-        """Give a piece its deadline and its position, and encode it."""
-        late = now - self._playhead
-        if late > 0:
-            if self._utterance_open and FRAME_SECONDS < late < _LONGEST_PAUSE_CALLED_UNDERRUN:
-                self.underruns += 1
-            self._playhead = now
-            self._position = max(self._position, self._here())
-        self.in_flight.append(Piece(self._playhead, self._position, samples))
-        self._playhead += FRAME_SECONDS
-        self._position += len(samples)
-        self._utterance_open = True
-        self.frames_sent += 1
-        return self._encode(samples)
+        Args:
+            played_out: What is in flight counts as heard all the same, as nobody can take it away.
+        """
+        if played_out:
+            self._ledger.heard = self._sent
+            self.in_flight.clear()
+        for utterance in self.utterances():
+            self.samples_cleared += self._ledger.cut_off(utterance, self._sent, assumed=played_out)
+        self.queue.clear()
+        self._withdraw()
 
-    def _take(self, now: float) -> Samples | None:
-        """Cut one frame from the queue; None while its tail is too short and may still grow."""
-        head = self._queue[0]
-        assert isinstance(head, np.ndarray)
+    def cancel(self, utterance: Utterance) -> bool:
+        """Forget one utterance that is not over; call `heard` first.
+
+        Returns:
+            Whether some of it left: then call `take_back`, which takes back what is behind it.
+        """
+        left = utterance in self._begun
+        self.queue.discard(utterance)
+        self.samples_cleared += self._ledger.cut_off(utterance, self._sent)
+        return left
+
+    def take_back(self) -> None:
+        """Queue what left and was not heard, to be sent anew; call `heard` first, and have the carrier clear."""
+        heard = self._ledger.heard
+        pieces = [piece.samples for piece in self.in_flight]
+        marks = deque(self._ear.take_back(heard))
+        if self.queue.items and self.queue.items[0] in self._begun:
+            self.queue.items.popleft()  # it stands before the others again in a moment
+        front: list[Utterance | str] = []
+        again = 0
+        for utterance in tuple(self._begun):
+            start, end = utterance.start, self._sent if utterance.end is None else utterance.end
+            assert start is not None
+            if end <= heard and utterance.end is not None:
+                continue  # heard to its end
+            while marks and marks[0][0] <= start:
+                front.append(marks.popleft()[1])
+            again += utterance.take_back(
+                pieces[(max(start, heard) - heard) // self._frame : (end - heard) // self._frame]
+            )
+            front.append(utterance)
+            if start >= heard:  # none of it was heard: it begins once more
+                utterance.start = None
+                self._begun.remove(utterance)
+        front.extend(name for _, name in marks)
+        self.queue.put_back(front, again)
+        self._withdraw()
+
+    def lose(self) -> None:
+        """The carrier's socket is gone: what is in flight is left to be heard, its marks are to be sent on another."""
+        self.queue.put_back(self._ear.lose(), 0)
+
+    # --- inside ---------------------------------------------------------------------------------------------------
+
+    def _leave(self, utterance: Utterance, now: float, due: list[bytes | str]) -> None:
+        """Let the next message of an utterance leave, with the marks around it."""
+        samples = self.queue.take(utterance)
+        begins = utterance.start is None
+        if begins:
+            self._ledger.begin(utterance, self._sent)
+            if utterance is not self.queue.speech:
+                due.append(self._mark(self._own_mark(), now))
+        if now > self._playhead:
+            self._catch_up(now, goes_on=not begins)
+        self._depart(samples)
+        if self._spacing:
+            self._next_message = now + self._spacing
+        due.append(utterance.file if begins and utterance.file is not None else self._encode(samples))
+        if self._sent - self._marked >= self._mark_every:
+            due.append(self._mark(self._own_mark(), now))
+
+    def _depart(self, samples: Samples) -> None:
+        """Give each piece of a message its deadline and its position."""
         frame = self._frame
-        if self._taken == 0 and len(head) == frame:
-            self._queue.popleft()
-            self.queued -= frame
-            return head
-        parts: list[Samples] = []
-        need = frame
-        for item in self._queue:
-            if isinstance(item, str):
-                break  # the utterance ends here
-            part = item if parts else item[self._taken :]
-            parts.append(part[:need])
-            need -= len(parts[-1])
-            if need == 0:
-                break
-        else:
-            if now < self._pad_at:
-                return None
-        self._drop(frame - need)
-        if need:
-            parts.append(np.zeros(need, np.int16))
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        self._sent += len(samples)
+        for piece in (samples,) if len(samples) == frame else samples.reshape(-1, frame):
+            self.in_flight.append(Piece(self._playhead, self._position, piece))
+            self._playhead += FRAME_SECONDS
+            self._position += frame
 
-    def _drop(self, count: int) -> None:
-        """Advance the head of the queue by `count` samples."""
-        self.queued -= count
-        while count:
-            head = self._queue[0]
-            left = len(head) - self._taken
-            if count < left:
-                self._taken += count
-                return
-            count -= left
-            self._taken = 0
-            self._queue.popleft()
+    def _end(self, utterance: Utterance, now: float, due: list[bytes | str]) -> None:
+        """All of an utterance has left."""
+        if utterance.start is None:
+            self._ledger.begin(utterance, self._sent)  # there was no sound in it
+        elif not (self.queue.items and isinstance(self.queue.items[0], str)):
+            due.append(self._mark(self._own_mark(), now))
+        utterance.end = self._sent
+
+    def _catch_up(self, now: float, *, goes_on: bool) -> None:
+        """The deadline has passed, so what leaves is due now: behind a hole, where it goes on with an utterance."""
+        if goes_on and FRAME_SECONDS < now - self._playhead < _PAUSE:
+            self.underruns += 1
+        self._playhead = now
+        self._position = max(self._position, self._here())
+
+    def _leaves(self) -> float | None:
+        """When the head of the queue leaves or ends."""
+        if self.paused or not self.queue.items:
+            return None
+        head = self.queue.items[0]
+        leaves = self._playhead - self._lead
+        if isinstance(head, str) or not (head.waiting or head.open):
+            return leaves
+        if not head.waiting:
+            return self._playhead + _PAUSE if head is self.queue.speech else None
+        if head.open and head.waiting < self._frame:
+            return self._tail_leaves()
+        leaves = max(leaves, self._next_message)
+        if self._phase is None or leaves == -np.inf:
+            return leaves
+        return leaves + (self._phase - leaves) % self._grid
+
+    def _tail_leaves(self) -> float:
+        return max(self._tail_until, self._playhead - min(self._lead, _TAIL_LEAVES))
+
+    def _listen_for_silence(self, now: float) -> None:
+        """Let a long pause end the speech."""
+        speech = self.queue.speech
+        if speech is not None and not speech.waiting and now >= self._playhead + _PAUSE:
+            self.queue.close(speech)
+
+    def _mark(self, name: str, now: float) -> str:
+        """Let a mark leave: it comes back when what left before it was played, or at once if that is over."""
+        self._ear.mark_sent(name, self._sent, max(now, self._playhead))
+        self._marked = self._sent
+        return name
+
+    def _own_mark(self) -> str:
+        self._marks += 1
+        return f"{OWN_MARK}{self._marks}"
+
+    def _withdraw(self) -> None:
+        """What is in flight was never sent."""
+        if self.in_flight:
+            self._position = self.in_flight[0].position
+        self._withdrawn += self._sent - self._ledger.heard
+        self._sent = self._ledger.heard
+        self._marked = min(self._marked, self._sent)
+        self.in_flight.clear()
+        self._playhead = -np.inf

@@ -1,41 +1,25 @@
-"""From packets to frames: in order, decoded, the holes filled.
+"""From packets to frames: in order, decoded, the holes filled; and what is measured on the way.
 
 Each track's time line is made of samples, not of times: a frame begins where the one before it ended, and what was
 lost is there as well, made up and entered in the ledger.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
-import numpy as np
-
-from audio_codecs import Codec, CodecError, Samples
-from gateway.media.conceal import Concealer
+from audio_codecs import Codec
 from gateway.media.frame import AudioFrame
-from gateway.media.ledger import Cause, GapLedger
+from gateway.media.ledger import GapLedger
+from gateway.media.line import TrackLine
+from gateway.media.quality import describe_track
 from gateway.media.reorder import Lost, Ordered, ReorderBuffer
 from gateway.protocol.messages import Track
 from gateway.protocol.stream import MediaReceived
 
-__all__ = ["Receiver"]
+__all__ = ["Receiver", "totals"]
 
-_PACKET_TIME: Final = 0.020  # seconds in a packet, until the track's first good one tells
-_MAX_PACKET_TIME: Final = 0.100  # seconds made up for one packet at most: a huge packet is no measure for others
-
-
-class _Line:
-    """One track: its codec, what was heard last, and how far its time line has come."""
-
-    __slots__ = ("concealer", "decode", "heard", "packet_samples", "position", "sample_rate", "track")
-
-    def __init__(self, track: Track, codec: Codec) -> None:
-        self.track = track
-        self.decode = codec.decode
-        self.sample_rate = codec.sample_rate
-        self.concealer = Concealer(codec.sample_rate)
-        self.heard = self.concealer.heard
-        self.packet_samples = round(_PACKET_TIME * codec.sample_rate)
-        self.position = 0
+_NONE_YET: Final = -1  # below any chunk
+_MAX_STEP: Final = 250  # packets between two whose arrivals are compared; beyond, the count has jumped
 
 
 class Receiver:
@@ -47,23 +31,34 @@ class Receiver:
 
     Attributes:
         payloads_bad: Packets whose payload was empty or could not be decoded.
-        frames_concealed: Frames that were made up, for lost packets and for bad ones.
-        ledger: Where those frames stand.
+        ledger: Where the frames stand that were made up.
     """
 
     def __init__(self, open_codec: Callable[[], Codec], *, window: float = 0.06) -> None:
         self.payloads_bad = 0
-        self.frames_concealed = 0
         self.ledger = GapLedger()
         self._open_codec = open_codec
         self._reorder = ReorderBuffer(window)
-        self._lines: dict[Track, _Line] = {}
+        self._lines: dict[Track, TrackLine] = {}
 
     def push(self, packet: MediaReceived, *, now: float) -> Sequence[AudioFrame]:
         """Take a packet, in whatever order; return the frames that are due, usually just one."""
         ordered = self._reorder.push(packet, now=now)
-        if len(ordered) == 1 and ordered[0] is packet:
-            return (self._decode(packet),)
+        line = self._lines.get(packet.track)
+        if line is None:
+            line = self._open_line(packet, now)
+        elif packet.chunk == line.next_chunk and len(ordered) == 1 and ordered[0] is packet:
+            line.jitter += (abs(now - line.due) - line.jitter) / 16  # RFC 3550, appendix A.8
+            line.due = now + line.packet_time
+            line.next_chunk += line.stride
+            frame = line.take(packet.payload)
+            if frame.concealed:
+                self.payloads_bad += 1
+            return (frame,)
+        elif line.next_chunk == _NONE_YET:
+            return [*self._fill_hole(line, packet, now), *self._frames(ordered)]
+        else:
+            self._note_arrival(line, packet, now)
         return self._frames(ordered)
 
     def note(self, sequence_number: int) -> None:
@@ -82,66 +77,93 @@ class Receiver:
         """Return every frame that still waits: the stream has ended."""
         return self._frames(self._reorder.flush())
 
+    def due(self) -> float:
+        """When the next packet is to come, of the track that spoke last; minus infinity before any packet came."""
+        return max((line.due for line in self._lines.values()), default=float("-inf"))
+
+    def reconnect(self, open_codec: Callable[[], Codec]) -> Sequence[AudioFrame]:
+        """Another socket goes on with the stream: its counts begin anew, and the time lines where they would be by now.
+
+        Args:
+            open_codec: Opens the codec that its `start` announced.
+
+        Returns:
+            The frames that still waited. The hole comes with the first packet of each track.
+        """
+        frames = self.flush()
+        self._reorder.reconnect()
+        self._open_codec = open_codec
+        for line in self._lines.values():
+            line.use(open_codec())
+            line.next_chunk = _NONE_YET
+        return frames
+
     def position(self, track: Track) -> int:
         """How many samples of this track there were so far: the timestamp of its next frame."""
         line = self._lines.get(track)
         return 0 if line is None else line.position
 
     def describe(self) -> dict[str, Any]:
-        """The counters and the ledger as JSON-ready values."""
-        return {
-            "packets_received": self._reorder.packets_received,
-            "packets_lost": self._reorder.packets_lost,
-            "packets_late": self._reorder.packets_late,
-            "packets_duplicated": self._reorder.packets_duplicated,
-            "packets_reordered": self._reorder.packets_reordered,
+        """The counters and the ledger as JSON-ready values; `docs/media.md` says what they mean."""
+        packets = self._reorder.tracks
+        tracks = {track: describe_track(packets[track], line) for track, line in self._lines.items()}
+        return totals(tracks.values()) | {
             "resynchronisations": self._reorder.resynchronisations,
-            "payloads_bad": self.payloads_bad,
-            "frames_concealed": self.frames_concealed,
+            "wire": next((line.wire.describe() for line in self._lines.values() if line.wire is not None), None),
+            "tracks": tracks,
             "ledger": self.ledger.describe(),
         }
 
     def _frames(self, ordered: Sequence[Ordered]) -> Sequence[AudioFrame]:
         frames: list[AudioFrame] = []
         for item in ordered:
+            line = self._lines[item.track]
             if isinstance(item, Lost):
-                line = self._line(item.track)
-                frames.extend(self._conceal(line, "lost") for _ in range(item.count))
+                frames.extend(line.conceal("lost") for _ in range(item.count))
             else:
-                frames.append(self._decode(item))
+                frames.append(line.take(item.payload))
+                self.payloads_bad += frames[-1].concealed
         return frames
 
-    def _decode(self, packet: MediaReceived) -> AudioFrame:
-        line = self._lines.get(packet.track) or self._line(packet.track)
-        payload = packet.payload
-        try:
-            samples = line.decode(payload)
-        except CodecError:
-            samples = _NOTHING
-        length = len(samples)
-        if not length:
-            self.payloads_bad += 1
-            return self._conceal(line, "bad_payload")
-        line.heard(samples)
-        line.packet_samples = length
-        position = line.position
-        line.position = position + length
-        return AudioFrame(line.track, samples, line.sample_rate, position, payload)
-
-    def _conceal(self, line: _Line, cause: Cause) -> AudioFrame:
-        length = min(line.packet_samples, round(_MAX_PACKET_TIME * line.sample_rate))
-        position = line.position
-        line.position = position + length
-        self.frames_concealed += 1
-        self.ledger.add(line.track, position, length, cause)
-        samples = line.concealer.conceal(length)
-        return AudioFrame(line.track, samples, line.sample_rate, position, concealed=True)
-
-    def _line(self, track: Track) -> _Line:
-        line = self._lines.get(track)
-        if line is None:
-            line = self._lines[track] = _Line(track, self._open_codec())
+    def _open_line(self, packet: MediaReceived, now: float) -> TrackLine:
+        line = self._lines[packet.track] = TrackLine(packet.track, self._open_codec(), self.ledger)
+        line.stride = self._reorder.tracks_counted_with(packet.track)
+        line.next_chunk = packet.chunk
+        line.due = now
+        self._note_arrival(line, packet, now)
         return line
 
+    def _fill_hole(self, line: TrackLine, packet: MediaReceived, now: float) -> Sequence[AudioFrame]:
+        """Stand for the time since the last packet of the socket before."""
+        hole = line.silence(max(0, round((now - line.due) * line.sample_rate)), "reconnect")
+        line.stride = self._reorder.tracks_counted_with(line.track)
+        line.next_chunk = packet.chunk + line.stride
+        line.due = now + line.packet_time
+        return hole
 
-_NOTHING: Samples = np.zeros(0, np.int16)
+    def _note_arrival(self, line: TrackLine, packet: MediaReceived, now: float) -> None:
+        """Measure the jitter where the packet is not the one that was due (RFC 3550, appendix A.8)."""
+        last_chunk = line.next_chunk - line.stride
+        line.stride = self._reorder.tracks_counted_with(line.track)
+        early = (packet.chunk - last_chunk) / line.stride - 1  # in packets
+        if abs(early) <= _MAX_STEP:
+            line.jitter += (abs(now - line.due - early * line.packet_time) - line.jitter) / 16
+        line.due = now + line.packet_time
+        line.next_chunk = packet.chunk + line.stride
+
+
+_SUMS: Final = (
+    "packets_received",
+    "packets_lost",
+    "packets_late",
+    "packets_duplicated",
+    "packets_reordered",
+    "payloads_bad",
+    "frames_concealed",
+)
+
+
+def totals(tracks: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """What the tracks counted, together; one without sound has counted nothing."""
+    tracks = tuple(tracks)
+    return {name: sum(track.get(name, 0) for track in tracks) for name in _SUMS}

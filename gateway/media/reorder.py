@@ -24,7 +24,7 @@ begins that count anew. The first two are counted as resynchronisations.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, TypeAlias
 
 import msgspec
@@ -32,7 +32,7 @@ import msgspec
 from gateway.protocol.messages import Track
 from gateway.protocol.stream import MediaReceived
 
-__all__ = ["Lost", "Ordered", "ReorderBuffer"]
+__all__ = ["Lost", "Ordered", "ReorderBuffer", "TrackPackets"]
 
 _MAX_GAP: Final = 250  # chunks that may be told as lost at once, and packets that may be held; 5 s of 20 ms
 _MAX_BEHIND: Final = 50  # packets in a row that come from behind before the count is taken to begin anew
@@ -62,11 +62,8 @@ class _Lane:
         self.behind_at = -1
 
 
-class ReorderBuffer:
-    """Puts the packets of one media stream, all its tracks, in order.
-
-    Args:
-        window: Seconds that a gap waits for its packets.
+class TrackPackets:
+    """What became of the packets of one track.
 
     Attributes:
         packets_received: All that were pushed, good or not.
@@ -74,18 +71,43 @@ class ReorderBuffer:
         packets_late: Dropped, as their place had been given up or passed over.
         packets_duplicated: Dropped, as they had come before.
         packets_reordered: Came after a later one and still took their place.
-        resynchronisations: Times that `chunk` jumped too far to be believed.
+        loss_bursts: How many times packets were lost, one or several together.
     """
 
-    def __init__(self, window: float = 0.06) -> None:
+    __slots__ = (
+        "lane",
+        "loss_bursts",
+        "packets_duplicated",
+        "packets_late",
+        "packets_lost",
+        "packets_received",
+        "packets_reordered",
+    )
+
+    def __init__(self, lane: _Lane) -> None:
+        self.lane = lane  # the buffer's own affair
         self.packets_received = 0
         self.packets_lost = 0
         self.packets_late = 0
         self.packets_duplicated = 0
         self.packets_reordered = 0
+        self.loss_bursts = 0
+
+
+class ReorderBuffer:
+    """Puts the packets of one media stream, all its tracks, in order.
+
+    Args:
+        window: Seconds that a gap waits for its packets.
+
+    Attributes:
+        resynchronisations: Times that `chunk` jumped too far to be believed.
+    """
+
+    def __init__(self, window: float = 0.06) -> None:
         self.resynchronisations = 0
         self._window = window
-        self._lanes: dict[Track, _Lane] = {}
+        self._tracks: dict[Track, TrackPackets] = {}
         self._highest = 1  # sequence number; 1 is `start`, without which there is no sound
         self._missing: list[int] = []  # sequence numbers below `_highest` that have not come, rising
         self._deadline: float | None = None
@@ -96,14 +118,16 @@ class ReorderBuffer:
         Returns:
             What is in order now, per track; usually just this packet.
         """
-        self.packets_received += 1
-        lane = self._lanes.get(packet.track)
-        number = packet.sequence_number
-        if lane is not None and packet.chunk == lane.next_chunk and not lane.held and number == self._highest + 1:
-            self._highest = number
-            lane.next_chunk += 1
-            lane.last = packet
-            return (packet,)
+        packets = self._tracks.get(packet.track)
+        if packets is not None:
+            lane = packets.lane
+            number = packet.sequence_number
+            if packet.chunk == lane.next_chunk and not lane.held and number == self._highest + 1:
+                self._highest = number
+                lane.next_chunk += 1
+                lane.last = packet
+                packets.packets_received += 1
+                return (packet,)
         return self._sort_in(packet, now)
 
     def note(self, sequence_number: int) -> None:
@@ -122,26 +146,46 @@ class ReorderBuffer:
         """Give up every gap: the stream has ended."""
         return self._release(float("inf"))
 
+    def reconnect(self) -> None:
+        """Let both counts begin anew, as another socket carries the stream; call `flush` first."""
+        self._highest = 1
+        self._missing.clear()
+        lanes = {packets.lane: _Lane() for packets in self._tracks.values()}
+        for packets in self._tracks.values():
+            packets.lane = lanes[packets.lane]
+
+    @property
+    def tracks(self) -> Mapping[Track, TrackPackets]:
+        """What became of the packets of each track that was heard."""
+        return self._tracks
+
+    def tracks_counted_with(self, track: Track) -> int:
+        """How many tracks share the count of chunks that this one is in; at least 1, itself."""
+        lane = self._tracks[track].lane
+        return sum(packets.lane is lane for packets in self._tracks.values())
+
     # --- out of order ------------------------------------------------------------------------------------------
 
     def _sort_in(self, packet: MediaReceived, now: float) -> Sequence[Ordered]:
-        lane = self._lane_of(packet)
+        packets = self._packets_of(packet)
+        packets.packets_received += 1
+        lane = packets.lane
         seen_before = not self._take_number(packet.sequence_number)
         chunk = packet.chunk
         ordered: list[Ordered] = []
         if chunk in lane.held:
-            self.packets_duplicated += 1
+            packets.packets_duplicated += 1
             return ()
         if lane.last is not None and chunk < lane.next_chunk:
             if not self._too_many_behind(lane):
                 if seen_before or chunk == lane.last.chunk:
-                    self.packets_duplicated += 1
+                    packets.packets_duplicated += 1
                 else:
-                    self.packets_late += 1
+                    packets.packets_late += 1
                 return ()
             self._begin_anew(lane, packet, ordered)
         if lane.held and chunk < max(lane.held):
-            self.packets_reordered += 1
+            packets.packets_reordered += 1
         elif lane.last is not None and chunk - max(lane.held, default=lane.next_chunk) > _MAX_GAP:
             self.resynchronisations += 1
             self._drain(lane, float("inf"), ordered)
@@ -154,8 +198,8 @@ class ReorderBuffer:
 
     def _release(self, now: float) -> Sequence[Ordered]:
         ordered: list[Ordered] = []
-        for lane in self._lanes.values():
-            self._drain(lane, now, ordered)
+        for packets in self._tracks.values():
+            self._drain(packets.lane, now, ordered)
         self._set_deadline()
         return ordered
 
@@ -187,11 +231,12 @@ class ReorderBuffer:
         count = min(packet.chunk - lane.next_chunk, self._missing_before(lane, packet), _MAX_GAP)
         if count <= 0:
             return
-        self.packets_lost += count
-        tracks = [track for track, its_lane in self._lanes.items() if its_lane is lane]
+        tracks = [track for track, packets in self._tracks.items() if packets.lane is lane]
         tracks.sort(key=lambda track: track == last.track)  # after the one comes the other
         for turn, track in enumerate(tracks):
             if share := (count + len(tracks) - 1 - turn) // len(tracks):
+                self._tracks[track].packets_lost += share
+                self._tracks[track].loss_bursts += 1
                 ordered.append(Lost(track, share))
 
     def _too_many_behind(self, lane: _Lane) -> bool:
@@ -210,25 +255,26 @@ class ReorderBuffer:
         self._missing.clear()
 
     def _set_deadline(self) -> None:
-        heads = [next(iter(lane.held.values()))[0] for lane in self._lanes.values() if lane.held]
+        lanes = (packets.lane for packets in self._tracks.values())
+        heads = [next(iter(lane.held.values()))[0] for lane in lanes if lane.held]
         self._deadline = min(heads) + self._window if heads else None
 
     # --- lanes -------------------------------------------------------------------------------------------------
 
-    def _lane_of(self, packet: MediaReceived) -> _Lane:
-        """The packet's lane: a new one, the other track's, or, where that proves wrong, one of its own again."""
-        lane = self._lanes.get(packet.track)
-        if lane is None:
-            lane = next(iter(self._lanes.values()), None)
-            if lane is None or not _fits(lane, packet):
-                lane = _Lane()
-            self._lanes[packet.track] = lane
-        elif not _fits(lane, packet):
-            own = self._lanes[packet.track] = _Lane()
-            mine = [chunk for chunk, (_, held) in lane.held.items() if held.track == packet.track]
-            own.held = {chunk: lane.held.pop(chunk) for chunk in mine}
-            lane = own
-        return lane
+    def _packets_of(self, packet: MediaReceived) -> TrackPackets:
+        """The packet's track, in its lane: a new one, the other track's, or, where that proves wrong, its own again."""
+        packets = self._tracks.get(packet.track)
+        if packets is None:
+            other = next(iter(self._tracks.values()), None)
+            shared = other is not None and _fits(other.lane, packet)
+            packets = TrackPackets(other.lane if other is not None and shared else _Lane())
+            self._tracks[packet.track] = packets
+        elif not _fits(packets.lane, packet):
+            own, held = _Lane(), packets.lane.held
+            mine = [chunk for chunk, (_, waiting) in held.items() if waiting.track == packet.track]
+            own.held = {chunk: held.pop(chunk) for chunk in mine}
+            packets.lane = own
+        return packets
 
     # --- sequence numbers --------------------------------------------------------------------------------------
 

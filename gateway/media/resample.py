@@ -65,6 +65,12 @@ class Resampler:
         self._past: Floats = np.zeros(self._taps - 1, np.float32)
         self._offset = 0  # of the next output from the next input, in 1/L of an input
 
+    def flush(self) -> Samples:
+        """Give what the delay still holds back: the utterance is over."""
+        held = self.push(np.zeros(-(-_LOBES * max(self._up, self._down) // self._up), np.int16))
+        self.reset()
+        return held if self._up != self._down else held[:0]
+
     def push(self, samples: Samples) -> Samples:
         """Convert the next samples.
 

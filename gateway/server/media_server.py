@@ -8,15 +8,17 @@ from typing import Any, Self
 
 from structlog.typing import FilteringBoundLogger
 
-from audio_codecs import ByteOrder, Codec, CodecError, open_codec
+from audio_codecs import ByteOrderSetting, Codec, CodecError, Wire, open_codec
 from gateway.call import Call, CallOptions, EndReason
 from gateway.config import Address
-from gateway.directory import CallDirectory, CallState
+from gateway.directory import CallDirectory, CallRecord
 from gateway.errors import AdmissionError, UnsupportedCodecError
+from gateway.lifecycle import MediaSocket, SocketStage
 from gateway.media.pacer import Pacer
 from gateway.protocol.messages import MediaFormat, Start
 from gateway.protocol.stream import MediaStream
 from gateway.server.admission import MEDIA_PATH, Admission, Ticket
+from gateway.server.lost import LostStreams
 from gateway.server.session import MediaSession
 from gateway.server.transport import Handshake, Limits, Link, SocketCounters
 from gateway.server.websocket import WebSocketConnection
@@ -25,6 +27,8 @@ __all__ = ["MediaServer"]
 
 _SPARE_CONNECTIONS = 1000
 """TCP connections beyond the calls: those that have not said yet what they want, and those that are closing."""
+_QUIET = 1.0
+"""Seconds without a packet after which another socket of the same call may be the same stream again."""
 _MAX_UNREDEEMED = 100
 """Sockets that may be open without having shown a token yet."""
 
@@ -41,7 +45,8 @@ class MediaServer:
         max_calls: Sockets that may be in use at once; further ones are closed with 1013. One that has shown no token,
             or has ended and only waits for its other end, does not count.
         start_timeout: Seconds that `start` may take once a stream is connected.
-        byte_order: Of L16 on the wire.
+        reconnect_grace: Seconds that a call waits for another socket when its own is gone without `stop`.
+        byte_order: Of L16 on the wire; `auto` finds it out for each stream.
         clock: Monotonic seconds.
         log: Where things are told.
     """
@@ -56,7 +61,8 @@ class MediaServer:
         limits: Limits,
         max_calls: int,
         start_timeout: float,
-        byte_order: ByteOrder,
+        reconnect_grace: float,
+        byte_order: ByteOrderSetting,
         clock: Callable[[], float],
         log: FilteringBoundLogger,
     ) -> None:
@@ -64,6 +70,7 @@ class MediaServer:
         self.sockets = SocketCounters()
         self.messages_bad = 0
         self.calls_started = 0
+        self.reconnects = 0
         self.sessions_ended: Counter[str] = Counter()
         self._listen = listen
         self._admission = admission
@@ -72,12 +79,13 @@ class MediaServer:
         self._limits = limits
         self._max_calls = max_calls
         self._start_timeout = start_timeout
-        self._byte_order: ByteOrder = byte_order
+        self._byte_order: ByteOrderSetting = byte_order
         self._clock = clock
         self._log = log
         self._connections: set[WebSocketConnection] = set()
         self._sessions: set[MediaSession] = set()
         self._streams: dict[tuple[str, str], MediaSession] = {}
+        self._lost = LostStreams(reconnect_grace, lambda session: session.end(EndReason.LINK_LOST))
         self._idle = asyncio.Event()
         self._idle.set()
         self._gone = asyncio.Event()
@@ -101,7 +109,7 @@ class MediaServer:
         """
         self.draining = True
         self._server.close()
-        for session in list(self._sessions):
+        for session in (*self._sessions, *self._lost):
             session.end(EndReason.SHUTDOWN)
         await self._stack.aclose()
         self._pacer.close()
@@ -131,7 +139,7 @@ class MediaServer:
     def full(self) -> bool:
         """Whether a further call would be turned away."""
         in_use = sum(session.ticket is not None and not session.ended for session in self._sessions)
-        return self.draining or in_use >= self._max_calls
+        return self.draining or in_use + len(self._lost) >= self._max_calls
 
     async def drain(self, timeout: float) -> bool:
         """Take no new calls; wait until the running ones have ended, at most `timeout` seconds.
@@ -153,8 +161,10 @@ class MediaServer:
         return {
             "calls_running": self.calls_running,
             "calls_started": self.calls_started,
+            "reconnects": self.reconnects,
             "sessions_ended": dict(self.sessions_ended),
             "messages_bad": self.messages_bad,
+            "streams_lost": len(self._lost),
             "sockets_open": len(self._connections),
             "sockets_refused": dict(self.sockets.refused),
             "sockets_failed": dict(self.sockets.failed),
@@ -174,6 +184,11 @@ class MediaServer:
             on_close=self._connections.discard,
         )
 
+    def _awaits(self, ticket: Ticket | None) -> bool:
+        """Whether this is the socket that a running call waits for."""
+        calls = {session.call.call_control_id for session in self._lost if session.call is not None}
+        return ticket is not None and ticket.call_control_id in calls
+
     def _opened(self, connection: WebSocketConnection) -> None:
         self._connections.add(connection)
         if len(self._connections) > self._max_calls + _SPARE_CONNECTIONS:
@@ -188,13 +203,15 @@ class MediaServer:
             link,
             self,
             ticket=ticket,
-            refusal=EndReason.OVERLOADED if self.full else None,
+            refusal=EndReason.OVERLOADED if self.full and not self._awaits(ticket) else None,
             start_timeout=self._start_timeout,
             clock=self._clock,
             log=self._log,
         )
         self._sessions.add(session)
         self._gone.clear()
+        if ticket is not None and ticket.call_control_id is not None:
+            self._tell(ticket.call_control_id, session, SocketStage.CONNECTED)
         return session
 
     # --- SessionOwner ---------------------------------------------------------------------------------------------
@@ -208,8 +225,13 @@ class MediaServer:
         body, ticket = start.start, session.ticket
         assert ticket is not None
         self._admission.bind(ticket, body.call_control_id)
-        inbound, outbound = self._codecs(body.media_format, ticket)
+        inbound, outbound = self._codecs(body.media_format, session, ticket)
         session.log = self._log.bind(stream_id=start.stream_id[:64], call_control_id=body.call_control_id[:96])
+        older = self._stream_before(body.call_control_id, start.stream_id)
+        if older is not None and older.call is not None:
+            if older.call.plays(outbound):
+                return self._reconnect(older.call, older, session, start, stream, inbound)
+            older.end(EndReason.REPLACED)
         call = Call(
             start,
             stream=stream,
@@ -223,15 +245,12 @@ class MediaServer:
             log=session.log,
         )
         key = (body.call_control_id, start.stream_id)
-        older = self._streams.get(key)
-        if older is not None:
-            older.end(EndReason.REPLACED)
         self._streams[key] = session
         self._idle.clear()
         self.calls_started += 1
-        record = self._directory.reach(body.call_control_id, CallState.STREAMING)
+        record = self._tell(body.call_control_id, session, SocketStage.STARTED, start.stream_id)
         record.media = call.report
-        self._tasks.create_task(self._run(call), name=f"call {start.stream_id[:64]}")
+        self._tasks.create_task(self._run(call, session), name=f"call {start.stream_id[:64]}")
         session.log.info("stream started", codec=f"{body.media_format.encoding}/{body.media_format.sample_rate}")
         return call
 
@@ -239,13 +258,30 @@ class MediaServer:
         """Count a message or payload that was no good."""
         self.messages_bad += 1
 
+    def call_over(self, call_control_id: str) -> None:
+        """The call has hung up: no socket of it will come back."""
+        for session in self._lost:
+            if session.call is not None and session.call.call_control_id == call_control_id:
+                session.end(EndReason.LINK_LOST)
+
+    def link_fell(self, session: MediaSession) -> bool:
+        """Let the call of a lost socket wait for another."""
+        waits = self._lost.keep(session)
+        if waits and session.call is not None:
+            session.call.link_lost()
+        return waits
+
     def session_ended(self, session: MediaSession, reason: EndReason) -> None:
-        """Count the end, and forget the stream unless a newer socket has it."""
+        """Count the end, and forget the stream."""
         self.sessions_ended[reason] += 1
+        self._lost.forget(session)
         call = session.call
         if call is None:
             session.log.info("session ended", reason=reason.value)
+            if session.ticket is not None and session.ticket.call_control_id is not None:
+                self._tell(session.ticket.call_control_id, session, SocketStage.ABANDONED)
             return
+        self._tell(call.call_control_id, session, SocketStage.STOPPED, call.stream_id)
         key = (call.call_control_id, call.stream_id)
         if self._streams.get(key) is session:
             del self._streams[key]
@@ -261,22 +297,73 @@ class MediaServer:
 
     # --- calls ----------------------------------------------------------------------------------------------------
 
-    def _codecs(self, announced: MediaFormat, ticket: Ticket) -> tuple[Callable[[], Codec], Codec]:
+    def _stream_before(self, call_control_id: str, stream_id: str) -> MediaSession | None:
+        """The session that a new socket of this call takes over from, as Telnyx may name the same stream anew.
+
+        That of the same stream; else one whose socket fell; else one from which nothing came for a while, as a
+        connection may be dead long before anybody is told.
+        """
+        of_call = [session for (its_call, _), session in self._streams.items() if its_call == call_control_id]
+        now = self._clock()
+        return (
+            self._streams.get((call_control_id, stream_id))
+            or next((session for session in self._lost if session in of_call), None)
+            or next((session for session in of_call if session.call and session.call.silent_for(now) > _QUIET), None)
+        )
+
+    def _reconnect(
+        self,
+        call: Call,
+        older: MediaSession,
+        session: MediaSession,
+        start: Start,
+        stream: MediaStream,
+        inbound: Callable[[], Codec],
+    ) -> Call:
+        """Go on with a call on a newer socket."""
+        self.reconnects += 1
+        self._lost.forget(older)
+        older.give_way()
+        del self._streams[call.call_control_id, call.stream_id]
+        self._streams[call.call_control_id, start.stream_id] = session
+        # Its life knows one socket of the call, whichever that is: the new one is not told of as another stream.
+        self._tell(call.call_control_id, session, SocketStage.ABANDONED)
+        session.socket_id = older.socket_id
+        session.log.info("stream reconnected", before=call.stream_id[:64])
+        call.reconnect(
+            start.stream_id, stream=stream, inbound=inbound, transmit=session.send, on_end=session.end, log=session.log
+        )
+        return call
+
+    def _codecs(
+        self, announced: MediaFormat, session: MediaSession, ticket: Ticket
+    ) -> tuple[Callable[[], Codec], Codec]:
         """The way in as the stream announces it, the way out as Telnyx was asked to take it."""
 
+        def byte_order_heard(wire: Wire) -> None:
+            tell = session.log.warning if wire.byte_order_wrong else session.log.info
+            tell("L16 byte order heard", heard=wire.byte_order_heard, used=wire.byte_order, set=self._byte_order)
+
+        wire = Wire(self._byte_order, on_byte_order=byte_order_heard)
+
         def inbound() -> Codec:
-            return open_codec(announced.encoding, announced.sample_rate, byte_order=self._byte_order)
+            return open_codec(announced.encoding, announced.sample_rate, wire=wire)
 
         if announced.channels != 1:
             raise UnsupportedCodecError(f"stream has {announced.channels} channels, want 1")
         try:
             inbound()
             encoding, clock_rate = ticket.asked_codec or (announced.encoding, announced.sample_rate)
-            return inbound, open_codec(encoding, clock_rate, byte_order=self._byte_order)
+            return inbound, open_codec(encoding, clock_rate, wire=wire, to_send=True)
         except CodecError as error:
             raise UnsupportedCodecError(str(error)) from error
 
-    async def _run(self, call: Call) -> None:
+    def _tell(
+        self, call_control_id: str, session: MediaSession, stage: SocketStage, stream_id: str | None = None
+    ) -> CallRecord:
+        return self._directory.tell(call_control_id, MediaSocket(session.socket_id, stage, stream_id))
+
+    async def _run(self, call: Call, session: MediaSession) -> None:
         """Run one call to the end of its sinks; whatever happens there stays there."""
         try:
             await call.run()
@@ -287,4 +374,4 @@ class MediaServer:
         record = self._directory.get(call.call_control_id)
         if record is not None and record.media == call.report:
             record.media = lambda: report
-            self._directory.reach(call.call_control_id, CallState.STOPPED)
+        self._tell(call.call_control_id, session, SocketStage.STORED, call.stream_id)

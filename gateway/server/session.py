@@ -5,6 +5,7 @@ stream ends, for a reason that the log, the counters, the close code and the cal
 """
 
 import asyncio
+import uuid
 from collections.abc import Callable
 from typing import Final, Protocol
 
@@ -59,6 +60,9 @@ class SessionOwner(Protocol):
     def message_bad(self) -> None:
         """A message or payload was no good."""
 
+    def link_fell(self, session: "MediaSession") -> bool:
+        """Its socket is gone without `stop`. Returns whether its call waits for another; else it ends."""
+
     def session_ended(self, session: "MediaSession", reason: EndReason) -> None:
         """The session is over; its call, if it had one, has ended."""
 
@@ -90,6 +94,7 @@ class MediaSession:
         clock: Callable[[], float],
         log: FilteringBoundLogger,
     ) -> None:
+        self.socket_id = uuid.uuid4().hex[:12]  # names the socket where its call's life is told
         self.ticket = ticket
         self.ended = False
         self.call: Call | None = None
@@ -153,7 +158,10 @@ class MediaSession:
         """The socket is gone."""
         if not self.ended:
             self.log.warning("media socket lost", code=code, reason=reason[:123])
-            self.end(EndReason.PROTOCOL_ERROR if code in _PROTOCOL_FAILURES else EndReason.LINK_LOST)
+            if code in _PROTOCOL_FAILURES:
+                self.end(EndReason.PROTOCOL_ERROR)
+            elif self.call is None or not self._owner.link_fell(self):
+                self.end(EndReason.LINK_LOST)
         self._owner.session_gone(self)
 
     # --- its end --------------------------------------------------------------------------------------------------
@@ -169,6 +177,12 @@ class MediaSession:
             self.call.end(reason)
         self._link.close(*_CLOSE[reason])
         self._owner.session_ended(self, reason)
+
+    def give_way(self) -> None:
+        """A newer socket carries the call on: this one has no part in it any more."""
+        self.ended = True
+        self.call = None
+        self._link.close(*_CLOSE[EndReason.REPLACED])
 
     # --- inside ---------------------------------------------------------------------------------------------------
 
@@ -187,6 +201,7 @@ class MediaSession:
         if self._timer is not None:
             self._timer.cancel()
         self.call = self._owner.start_call(self, message, self._stream)
+        self._payloads_bad = self.call.payloads_bad
 
     def _watch(self) -> None:
         """Wake up when the next message of the stream's opening is overdue."""

@@ -8,9 +8,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from gateway.agents.base import Agent
-from gateway.call import Call, CallItem, EndReason
+from gateway.call import Call, EndReason
+from gateway.items import CallItem, Dtmf, MarkReached, PlaybackFinished
 from gateway.media.frame import AudioFrame
-from gateway.protocol.messages import Dtmf, MarkReached
 from tests.fakes import FakeLine, ListSink, acting, settle
 from tests.gateway.test_call import FailingSink, payload, payloads
 
@@ -26,9 +26,11 @@ def brief(item: CallItem) -> str:
         case AudioFrame():
             return f"frame {item.timestamp // 160}"
         case Dtmf():
-            return f"key {item.dtmf.digit}"
+            return f"key {item.digit}"
         case MarkReached():
-            return f"mark {item.mark.name}"
+            return f"mark {item.name}"
+        case PlaybackFinished():
+            return f"finished {item.name}"
 
 
 class Reader:
@@ -55,8 +57,9 @@ async def test_an_agent_reads_frames_keys_and_marks_in_order_until_the_call_ends
         line.press("5")
         line.say(payload(1))
         line.tell(line.carrier.send_mark("greeting"))
+        line.wait(0.07)  # a key waits for those that were pressed before it
         await settle()
-        assert reader.items == ["frame 0", "key 5", "frame 1", "mark greeting"]
+        assert reader.items == ["frame 0", "frame 1", "mark greeting", "key 5"]
         line.say(payload(2))
         line.say(payload(9), track="outbound")  # not for agents
     assert reader.items[4:] == ["frame 2"]
@@ -85,11 +88,11 @@ async def test_an_agent_that_reads_before_it_waits_misses_nothing() -> None:
     reader = Reader()
     line = FakeLine(agent=acting(reader))
     line.say(payload(0))
-    line.press("1")
+    line.tell(line.carrier.send_mark("1"))
     line.say(payload(1))
     async with line.running():
         line.say(payload(2))
-    assert reader.items == ["frame 0", "key 1", "frame 1", "frame 2"]
+    assert reader.items == ["frame 0", "mark 1", "frame 1", "frame 2"]
 
 
 async def test_an_agent_that_begins_later_hears_from_then_on() -> None:

@@ -4,11 +4,18 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+import structlog
 from structlog.testing import capture_logs
 
 from audio_codecs import encode_ulaw, open_codec
 from gateway.agents.echo import Echo
-from tests.fakes import FakeLine, ListSink, noise
+from gateway.call import Call, CallOptions
+from gateway.errors import PlaybackError
+from gateway.items import Dtmf, MarkReached
+from gateway.media.pacer import Pacer
+from gateway.protocol.messages import Mark
+from tests.fakes import FakeClock, FakeLine, FakeWire, ListSink, acting, noise
+from tests.gateway.heard_line import HeardLine
 from tests.gateway.test_call import FRAME, payload, payloads
 
 
@@ -172,3 +179,108 @@ async def test_played_positions_are_counted_in_samples_of_what_is_played() -> No
         line.say(*payloads(10))  # 1600 samples at 8 kHz
         line.call.send_audio(noise(320))
     assert [frame.timestamp for frame in sink.frames] == [3200]
+
+
+# --- with somebody at the other end --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("message", [0.02, 0.1, 0.2])
+async def test_a_stall_of_100_ms_leaves_no_gap_in_what_was_said_before_it(message: float) -> None:
+    samples = noise(3 * 8000)
+    line = HeardLine(playout_message=message)
+    async with line.running():
+        line.call.send_audio(samples)
+        for stall in (0.0, 0.1, 0.0, 0.1):
+            line.wait(0.5)
+            line.clock.late = stall  # every timer comes so late for the next half second
+        line.clock.late = 0.0
+        line.wait(3.0)
+    assert np.array_equal(line.heard(), samples)
+    assert line.far.gaps == []
+    assert line.call.report()["played"]["underruns"] == 0
+
+
+async def test_calls_that_begin_together_do_not_send_together() -> None:
+    clock = FakeClock()
+    pacer = Pacer(clock.call_later, clock)
+    sent: dict[float, set[int]] = {}  # which calls sent at a time
+    for number in range(8):
+        wire = FakeWire()
+
+        def transmit(text: bytes, number: int = number) -> None:
+            sent.setdefault(round(clock.now, 6), set()).add(number)
+
+        call = Call(
+            wire.start,
+            stream=wire.stream,
+            inbound=lambda: open_codec("PCMU", 8000),
+            outbound=open_codec("PCMU", 8000),
+            options=CallOptions(sinks={}),
+            transmit=transmit,
+            on_end=lambda reason: None,
+            pacer=pacer,
+            clock=clock,
+            log=structlog.get_logger(),
+        )
+        call.send_audio(noise(8000))
+    sent.clear()
+    clock.run_until(clock.now + 0.5)
+    assert max(len(calls) for calls in sent.values()) == 2  # of eight
+    assert {call for calls in sent.values() for call in calls} == set(range(8))
+
+
+async def test_keys_are_told_in_the_order_they_were_pressed_in() -> None:
+    keys = []
+
+    async def read(call: Call) -> None:
+        keys.extend([item.digit async for item in call if isinstance(item, Dtmf)])
+
+    line = FakeLine(agent=acting(read))
+    async with line.running():
+        for digit, second in (("2", 2), ("1", 1), ("3", 3)):
+            line.tell(line.carrier.send_dtmf(digit, occurred_at=f"2026-11-20T10:00:0{second}.000000Z"))
+        line.wait(0.07)
+        line.tell(line.carrier.send_dtmf("4", occurred_at="2026-11-20T10:00:04.000000Z"))
+    assert keys == ["1", "2", "3", "4"]  # the last one with the call's end
+    report = line.call.report()
+    assert (report["digits_received"], report["digits_late"]) == (4, 0)
+
+
+async def test_marks_of_the_gateways_own_reach_nobody_and_their_names_are_not_for_others() -> None:
+    told = []
+
+    async def read(call: Call) -> None:
+        told.extend([item.name async for item in call if isinstance(item, MarkReached)])
+
+    line = HeardLine(agent=acting(read))
+    async with line.running():
+        line.call.send_audio(noise(3 * 8000))
+        line.call.mark("mine")
+        with pytest.raises(PlaybackError, match="'gateway:'"):
+            line.call.mark("gateway:1")
+        with pytest.raises(PlaybackError, match="4097 characters"):
+            line.call.mark("m" * 4097)
+        await line.live(4.0)
+    assert told == ["mine"]
+    assert sum(isinstance(message, Mark) for message in line.sent) > 3
+
+
+async def test_marks_that_wait_are_bounded() -> None:
+    line = FakeLine()
+    async with line.running():
+        line.call.send_audio(noise(8000))
+        for number in range(1000):
+            line.call.mark(str(number))
+        with pytest.raises(PlaybackError, match="1000 marks"):
+            line.call.mark("one more")
+
+
+async def test_sound_and_marks_of_an_echo_are_its_own_alone() -> None:
+    line = HeardLine(agent=Echo)
+    async with line.running():
+        for number in range(200):
+            line.say(payload(number))
+            line.wait(0.02)
+    assert not any(isinstance(message, Mark) for message in line.sent)
+    (entry,) = line.call.report()["played"]["playbacks"]
+    assert (entry["heard"], entry["estimated"]) == (4000, True)

@@ -58,4 +58,5 @@ def test_the_description_is_json() -> None:
         "gaps_total": 1,
         "gaps_omitted": 0,
         "samples_total": 320,
+        "samples_by_cause": {"bad_payload": 320},
     }

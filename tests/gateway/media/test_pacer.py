@@ -127,3 +127,14 @@ def test_nobody_is_woken_once_the_pacer_is_closed() -> None:
     clock.run_until(101.0)
     assert sleepers.woken == []
     assert clock.pending == []
+
+
+def test_calls_that_begin_together_get_different_places_in_the_20_ms() -> None:
+    clock = FakeClock()
+    pacer = Pacer(clock.call_later, clock)
+    phases = [pacer.phase() for _ in range(8)]
+    assert len(set(phases)) == 4
+    assert phases[:4] == phases[4:]
+    assert all(0 < phase < 0.02 for phase in phases)
+    slots = {round((phase + 0.005 / 2) / 0.005) for phase in phases}
+    assert len(slots) == 4

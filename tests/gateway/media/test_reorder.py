@@ -25,6 +25,11 @@ def told(ordered: Iterable[Ordered]) -> list[str]:
     ]
 
 
+def total(buffer: ReorderBuffer, name: str) -> int:
+    """A counter, over all tracks."""
+    return sum(getattr(packets, name) for packets in buffer.tracks.values())
+
+
 def push_all(buffer: ReorderBuffer, packets: Iterable[MediaReceived], *, now: float = 0.0) -> list[str]:
     return [word for one in packets for word in told(buffer.push(one, now=now))]
 
@@ -44,7 +49,11 @@ def test_packets_in_order_pass_at_once() -> None:
         one = packet(chunk)
         assert list(buffer.push(one, now=0.02 * chunk)) == [one]
         assert buffer.deadline() is None
-    assert (buffer.packets_received, buffer.packets_lost, buffer.packets_reordered) == (99, 0, 0)
+    assert (total(buffer, "packets_received"), total(buffer, "packets_lost"), total(buffer, "packets_reordered")) == (
+        99,
+        0,
+        0,
+    )
 
 
 @pytest.mark.parametrize("first", [0, 1, 2, 1000, HUGE - 5])
@@ -62,7 +71,11 @@ def test_two_packets_that_changed_places_change_back() -> None:
     assert buffer.deadline() == pytest.approx(1.0 + WINDOW)
     assert told(buffer.push(packet(3), now=1.02)) == ["i3", "i4"]
     assert buffer.deadline() is None
-    assert (buffer.packets_reordered, buffer.packets_lost, buffer.packets_late) == (1, 0, 0)
+    assert (total(buffer, "packets_reordered"), total(buffer, "packets_lost"), total(buffer, "packets_late")) == (
+        1,
+        0,
+        0,
+    )
 
 
 def test_the_first_packet_waits_where_messages_before_it_are_missing() -> None:
@@ -77,7 +90,7 @@ def test_the_first_packet_that_waited_in_vain_begins_the_count() -> None:
     assert buffer.push(packet(7, 20), now=0.0) == []
     assert told(buffer.pop(now=WINDOW)) == ["i7"]
     assert told(buffer.push(packet(8, 21), now=WINDOW)) == ["i8"]
-    assert buffer.packets_lost == 0
+    assert total(buffer, "packets_lost") == 0
 
 
 def test_chunk_1_is_the_first_whatever_is_missing_before_it() -> None:
@@ -91,7 +104,7 @@ def test_a_gap_waits_for_the_window_and_no_longer() -> None:
     push_all(buffer, [packet(4), packet(5)], now=1.0)
     assert buffer.pop(now=1.0 + WINDOW - 0.001) == ()
     assert told(buffer.pop(now=1.0 + WINDOW)) == ["-i2", "i4", "i5"]
-    assert buffer.packets_lost == 2
+    assert total(buffer, "packets_lost") == 2
     assert buffer.deadline() is None
 
 
@@ -116,7 +129,7 @@ def test_a_packet_that_comes_after_its_gap_was_given_up_is_late() -> None:
     push_all(buffer, [packet(1), packet(3)])
     buffer.pop(now=WINDOW)
     assert buffer.push(packet(2), now=WINDOW) == ()
-    assert (buffer.packets_late, buffer.packets_duplicated) == (1, 0)
+    assert (total(buffer, "packets_late"), total(buffer, "packets_duplicated")) == (1, 0)
     assert told(buffer.push(packet(4), now=WINDOW)) == ["i4"]
 
 
@@ -125,14 +138,14 @@ def test_a_packet_that_comes_twice_passes_once(again: MediaReceived) -> None:
     buffer = ReorderBuffer(WINDOW)
     push_all(buffer, [packet(1), packet(2), packet(3), packet(5)])
     assert buffer.push(again, now=0.0) == ()
-    assert (buffer.packets_duplicated, buffer.packets_late) == (1, 0)
+    assert (total(buffer, "packets_duplicated"), total(buffer, "packets_late")) == (1, 0)
     assert told(buffer.push(packet(4), now=0.0)) == ["i4", "i5"]
 
 
 def test_chunks_left_out_are_no_loss_where_no_message_is_missing() -> None:
     buffer = ReorderBuffer(WINDOW)
     assert push_all(buffer, [packet(1, 2), packet(5, 3), packet(6, 4)]) == ["i1", "i5", "i6"]
-    assert buffer.packets_lost == 0
+    assert total(buffer, "packets_lost") == 0
 
 
 def test_no_more_packets_are_lost_than_messages_are_missing() -> None:
@@ -144,7 +157,7 @@ def test_no_more_packets_are_lost_than_messages_are_missing() -> None:
 def test_missing_messages_without_a_gap_in_chunk_are_not_waited_for() -> None:
     buffer = ReorderBuffer(WINDOW)
     assert push_all(buffer, [packet(1, 2), packet(2, 7), packet(3, 8)]) == ["i1", "i2", "i3"]
-    assert buffer.packets_lost == 0
+    assert total(buffer, "packets_lost") == 0
 
 
 def test_messages_of_other_kinds_are_not_missing_once_noted() -> None:
@@ -152,7 +165,7 @@ def test_messages_of_other_kinds_are_not_missing_once_noted() -> None:
     push_all(buffer, [packet(1, 2)])
     buffer.note(3)
     assert push_all(buffer, [packet(2, 4), packet(4, 5)]) == ["i2", "i4"]
-    assert buffer.packets_lost == 0
+    assert total(buffer, "packets_lost") == 0
 
 
 def test_a_message_of_another_kind_that_comes_late_ends_the_wait() -> None:
@@ -161,7 +174,7 @@ def test_a_message_of_another_kind_that_comes_late_ends_the_wait() -> None:
     assert buffer.push(packet(3, 4), now=0.0) == []
     buffer.note(3)
     assert told(buffer.push(packet(4, 5), now=0.02)) == ["i3", "i4"]
-    assert buffer.packets_lost == 0
+    assert total(buffer, "packets_lost") == 0
 
 
 def test_flush_returns_what_waits() -> None:
@@ -181,7 +194,7 @@ def test_both_tracks_pass_at_once_however_chunks_are_counted(shared: bool) -> No
     for one in interleaved(100, shared=shared):
         assert list(buffer.push(one, now=0.0)) == [one]
     assert buffer.deadline() is None
-    assert buffer.packets_lost == 0
+    assert total(buffer, "packets_lost") == 0
 
 
 @pytest.mark.parametrize("shared", [True, False])
@@ -203,7 +216,7 @@ def test_a_run_of_lost_packets_is_shared_by_the_tracks(shared: bool) -> None:
     packets = interleaved(20, shared=shared)
     words = push_all(buffer, packets[:6] + packets[11:]) + told(buffer.flush())
     assert {word for word in words if word[0] == "-"} == {"-i3", "-o2"}
-    assert buffer.packets_lost == 5
+    assert total(buffer, "packets_lost") == 5
 
 
 def test_a_gap_of_one_track_does_not_hold_the_other_where_each_counts_its_own() -> None:
@@ -220,7 +233,7 @@ def test_a_track_that_joins_late_counts_its_own() -> None:
     push_all(buffer, [packet(chunk) for chunk in range(1, 51)])
     mixed = [packet(1, 52, "outbound"), packet(51, 53), packet(2, 54, "outbound"), packet(52, 55)]
     assert push_all(buffer, mixed) == ["o1", "i51", "o2", "i52"]
-    assert buffer.packets_late == 0
+    assert total(buffer, "packets_late") == 0
 
 
 def test_a_second_track_far_ahead_of_the_first_counts_its_own() -> None:
@@ -228,7 +241,7 @@ def test_a_second_track_far_ahead_of_the_first_counts_its_own() -> None:
     push_all(buffer, [packet(1), packet(2)])
     words = push_all(buffer, [packet(1000, 5, "outbound"), packet(3, 6)]) + told(buffer.flush())
     assert sorted(words) == ["i3", "o1000"]
-    assert (buffer.resynchronisations, buffer.packets_lost) == (0, 0)
+    assert (buffer.resynchronisations, total(buffer, "packets_lost")) == (0, 0)
 
 
 def test_what_a_track_has_waiting_goes_with_it_when_counts_are_parted() -> None:
@@ -246,7 +259,7 @@ def test_a_count_that_seemed_shared_is_parted_when_it_proves_not_to_be() -> None
     packets = [packet(1, 3, "outbound"), packet(2, 4), packet(2, 5, "outbound"), packet(3, 6), packet(3, 7, "outbound")]
     words = push_all(buffer, packets) + told(buffer.pop(now=WINDOW))
     assert sorted(words) == ["i2", "i3", "o1", "o2", "o3"]
-    assert (buffer.packets_late, buffer.packets_duplicated) == (0, 0)
+    assert (total(buffer, "packets_late"), total(buffer, "packets_duplicated")) == (0, 0)
 
 
 # --- hostile numbers -------------------------------------------------------------------------------------------
@@ -257,14 +270,14 @@ def test_a_jump_by_a_million_is_not_waited_for_and_loses_no_more_than_250() -> N
     push_all(buffer, [packet(1, 2)])
     assert push_all(buffer, [packet(1_000_000, 900)]) == ["-i250", "i1000000"]
     assert push_all(buffer, [packet(1_000_001, 901)]) == ["i1000001"]
-    assert (buffer.resynchronisations, buffer.packets_lost) == (1, 250)
+    assert (buffer.resynchronisations, total(buffer, "packets_lost")) == (1, 250)
 
 
 def test_a_jump_of_both_counts_loses_nothing() -> None:
     buffer = ReorderBuffer(WINDOW)
     push_all(buffer, [packet(1)])
     assert push_all(buffer, [packet(1_000_000), packet(1_000_001)]) == ["i1000000", "i1000001"]
-    assert (buffer.resynchronisations, buffer.packets_lost) == (1, 0)
+    assert (buffer.resynchronisations, total(buffer, "packets_lost")) == (1, 0)
 
 
 def test_a_jump_lets_pass_what_was_held() -> None:
@@ -280,7 +293,7 @@ def test_a_count_that_begins_anew_is_followed_after_50_packets(before: int) -> N
     words = push_all(buffer, [packet(chunk) for chunk in range(1, 59)])
     assert words == [f"i{chunk}" for chunk in range(50, 59)]
     assert buffer.resynchronisations == 1
-    assert buffer.packets_late + buffer.packets_duplicated == 49
+    assert total(buffer, "packets_late") + total(buffer, "packets_duplicated") == 49
     assert push_all(buffer, [packet(60)]) + told(buffer.flush()) == ["-i1", "i60"]
 
 
@@ -343,7 +356,11 @@ def test_any_order_within_the_window_is_put_right(delays: list[float], first: in
     arrivals = [(0.02 * n + delay, one) for n, (delay, one) in enumerate(zip([0.0, *delays], packets, strict=True))]
     buffer = ReorderBuffer(WINDOW)
     assert arrive(buffer, arrivals) == packets
-    assert (buffer.packets_lost, buffer.packets_late, buffer.packets_duplicated) == (0, 0, 0)
+    assert (total(buffer, "packets_lost"), total(buffer, "packets_late"), total(buffer, "packets_duplicated")) == (
+        0,
+        0,
+        0,
+    )
 
 
 @given(
@@ -363,11 +380,11 @@ def test_every_packet_and_every_place_is_accounted_for(fates: list[list[float]],
     ordered = arrive(buffer, arrivals)
     passed = [item for item in ordered if isinstance(item, MediaReceived)]
     assert len(set(map(id, passed))) == len(passed)
-    assert buffer.packets_received == len(arrivals)
-    assert len(passed) + buffer.packets_late + buffer.packets_duplicated == len(arrivals)
-    assert sum(item.count for item in ordered if isinstance(item, Lost)) == buffer.packets_lost
+    assert total(buffer, "packets_received") == len(arrivals)
+    assert len(passed) + total(buffer, "packets_late") + total(buffer, "packets_duplicated") == len(arrivals)
+    assert sum(item.count for item in ordered if isinstance(item, Lost)) == total(buffer, "packets_lost")
     if both and shared:
-        assert len(passed) + buffer.packets_lost == max(one.chunk for one in passed)
+        assert len(passed) + total(buffer, "packets_lost") == max(one.chunk for one in passed)
         assert [one.chunk for one in passed] == sorted(one.chunk for one in passed)
     else:
         assert sum(check_order(ordered, track, 1) for track in ("inbound", "outbound")) == len(passed)
@@ -395,5 +412,9 @@ def test_no_numbers_do_harm(steps: list[tuple[Track, int, int, float]], notes: l
     passed += sum(isinstance(item, MediaReceived) for item in ordered)
     lost += sum(item.count for item in ordered if isinstance(item, Lost))
     assert buffer.deadline() is None
-    assert passed + buffer.packets_late + buffer.packets_duplicated == buffer.packets_received == len(steps)
-    assert lost == buffer.packets_lost <= 250 * len(steps)
+    assert (
+        passed + total(buffer, "packets_late") + total(buffer, "packets_duplicated")
+        == total(buffer, "packets_received")
+        == len(steps)
+    )
+    assert lost == total(buffer, "packets_lost") <= 250 * len(steps)

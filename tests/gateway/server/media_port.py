@@ -9,12 +9,13 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from audio_codecs import ByteOrder
+from audio_codecs import ByteOrderSetting
 from gateway.agents.base import AgentFactory
 from gateway.agents.echo import Echo
 from gateway.call import CallOptions
 from gateway.config import Address
-from gateway.directory import CallDirectory, CallState
+from gateway.directory import CallDirectory
+from gateway.lifecycle import CallState
 from gateway.protocol.messages import AUTH_FIELD, MediaFormat, Play, StartBody
 from gateway.protocol.stream import CarrierStream
 from gateway.server.admission import Admission
@@ -81,7 +82,8 @@ class MediaPort:
         auth: str,
         max_calls: int,
         start_timeout: float,
-        byte_order: ByteOrder,
+        reconnect_grace: float,
+        byte_order: ByteOrderSetting,
         limits: Limits,
         options: CallOptions,
     ) -> None:
@@ -97,6 +99,7 @@ class MediaPort:
             limits=limits,
             max_calls=max_calls,
             start_timeout=start_timeout,
+            reconnect_grace=reconnect_grace,
             byte_order=byte_order,
             clock=time.monotonic,
             log=log.logger,
@@ -144,9 +147,9 @@ class MediaPort:
 
     async def stopped(self, call_control_id: str = "v3:a") -> Mapping[str, Any]:
         """Wait until the call's record is final, and return its media report."""
-        await until(lambda: self.state(call_control_id) is CallState.STOPPED)
         record = self.directory.get(call_control_id)
         assert record is not None
+        await until(lambda: CallState.STORED in record.life.reached())
         assert record.media is not None
         return record.media()
 
@@ -165,7 +168,8 @@ async def media_port(
     auth: str = "token",
     max_calls: int = 10,
     start_timeout: float = 5.0,
-    byte_order: ByteOrder = "little",
+    reconnect_grace: float = 0.0,
+    byte_order: ByteOrderSetting = "little",
     limits: Limits | None = None,
     agent: AgentFactory | None = Echo,
     sinks: Mapping[str, SinkFactory] | None = None,
@@ -179,6 +183,7 @@ async def media_port(
         auth=auth,
         max_calls=max_calls,
         start_timeout=start_timeout,
+        reconnect_grace=reconnect_grace,
         byte_order=byte_order,
         limits=limits or Limits(close_timeout=0.5),
         options=CallOptions(sinks=sinks or {}, agent=agent, max_duration=max_duration, agent_grace=0.05),

@@ -89,6 +89,10 @@ class Line:
     def message_bad(self) -> None:
         self.bad += 1
 
+    def link_fell(self, session: MediaSession) -> bool:
+        assert session is self.session
+        return False
+
     def session_ended(self, session: MediaSession, reason: EndReason) -> None:
         assert session is self.session
         self.ended.append(reason)

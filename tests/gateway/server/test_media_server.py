@@ -6,7 +6,7 @@ from websockets.exceptions import InvalidStatus
 
 from audio_codecs import ByteOrder, Samples, encode_l16, encode_ulaw
 from gateway.call import Call
-from gateway.directory import CallState
+from gateway.lifecycle import CallState
 from gateway.media.frame import AudioFrame
 from gateway.protocol.messages import MediaFormat
 from gateway.sinks.base import INBOUND, StreamInfo
@@ -48,8 +48,10 @@ async def test_a_token_opens_a_stream_wherever_it_stands(log: Log, place: str) -
         assert port.server.describe() == {
             "calls_running": 0,
             "calls_started": 1,
+            "reconnects": 0,
             "sessions_ended": {"stop": 1},
             "messages_bad": 0,
+            "streams_lost": 0,
             "sockets_open": 0,
             "sockets_refused": {},
             "sockets_failed": {},
@@ -148,7 +150,9 @@ async def test_a_codec_that_is_not_known_closes_the_stream_with_1003(log: Log, m
         await caller.begin()
         assert await caller.closed() == (1003, "codec not supported")
         assert port.server.describe()["sessions_ended"] == {"unsupported_codec": 1}
-        assert port.directory.get("v3:a") is None
+        record = port.directory.get("v3:a")
+        assert record is not None
+        assert list(record.life.reached()) == [CallState.CONNECTED]
 
 
 async def test_a_stream_that_does_not_start_in_time_is_closed(log: Log) -> None:

@@ -1,7 +1,6 @@
 from contextlib import AsyncExitStack
 
 from audio_codecs import encode_ulaw
-from gateway.directory import CallState
 from gateway.server.transport import Limits
 from tests.fakes import noise
 from tests.gateway.control.conftest import Log
@@ -14,20 +13,6 @@ SOUND = encode_ulaw(noise(160))
 def packets(count: int) -> list[bytes]:
     """Packets of 20 ms, no two alike."""
     return [encode_ulaw(noise(160, seed)) for seed in range(count)]
-
-
-async def test_a_stream_that_comes_in_again_takes_the_place_of_its_older_socket(log: Log) -> None:
-    async with media_port(log) as port:
-        token = port.token()
-        async with port.call(token=token) as older, port.call(token=token) as newer:
-            assert await older.closed() == (4000, "the stream came in again")
-            assert port.server.calls_running == 1
-            assert await newer.echoes(SOUND)
-            assert port.state() is CallState.STREAMING
-            await newer.send(newer.carrier.send_stop())
-            await newer.closed()
-        assert (await port.stopped())["end_reason"] == "stop"
-        assert port.server.describe()["sessions_ended"] == {"replaced": 1, "stop": 1}
 
 
 async def test_other_streams_of_the_same_call_and_the_same_stream_id_of_another_call_run_beside_it(log: Log) -> None:

@@ -1,0 +1,35 @@
+"""What is the same for all calls of one gateway."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gateway.agents.base import AgentFactory
+from gateway.sinks.base import SinkSource
+from gateway.sinks.services import SinkServices
+
+__all__ = ["CallOptions"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallOptions:
+    """How calls are run. Seconds.
+
+    Attributes:
+        sinks: What makes the sinks of each call, by name.
+        sink_services: What the sinks of all calls share.
+        agent: Makes the agent of each call; None for no agent.
+        playout_lead: How far ahead of its time sound is sent.
+        playout_message: How much sound one message may hold, where more than 20 ms waits.
+        reorder_window: How long a gap waits for the packets that belong there, and a key for those pressed before it.
+        max_duration: Longest stream.
+        agent_grace: How long an agent may go on after the call's end.
+    """
+
+    sinks: Mapping[str, SinkSource]
+    sink_services: SinkServices | None = None
+    agent: AgentFactory | None = None
+    playout_lead: float = 0.16
+    playout_message: float = 0.02
+    reorder_window: float = 0.06
+    max_duration: float = 14_400.0
+    agent_grace: float = 5.0
