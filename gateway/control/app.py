@@ -13,7 +13,9 @@ from structlog.typing import FilteringBoundLogger
 from gateway.config import Address
 from gateway.control.problems import Handler, problem, problem_middleware
 from gateway.control.webhooks import MAX_WEBHOOK_BYTES, WebhookReceiver
-from gateway.directory import CallDirectory
+from gateway.directory import CallDirectory, CallRecord
+from gateway.errors import StoreError
+from gateway.store.store import Store
 
 __all__ = ["listen", "make_app"]
 
@@ -24,6 +26,7 @@ def make_app(
     *,
     webhooks: WebhookReceiver,
     directory: CallDirectory,
+    store: Store,
     api_key: str,
     ready: Callable[[], bool],
     counters: Callable[[], Mapping[str, Any]],
@@ -34,12 +37,13 @@ def make_app(
     Args:
         webhooks: Takes what Telnyx posts.
         directory: The calls that `/v1` shows.
+        store: Knows the older ones, and the commands.
         api_key: What `/v1` wants as bearer token.
         ready: Whether new calls may come.
         counters: JSON-ready values, shown beside the calls.
         log: Gets the exceptions of handlers.
     """
-    calls = _Calls(directory, counters)
+    calls = _Calls(directory, store, counters)
     v1 = web.Application(middlewares=[_bearer_middleware(api_key)])
     v1.router.add_get("/calls", calls.list)
     v1.router.add_get("/calls/{call_control_id:[^/]+}", calls.show)
@@ -78,8 +82,9 @@ async def listen(app: web.Application, address: Address) -> AsyncIterator[Addres
 class _Calls:
     """`GET /v1/calls` and `GET /v1/calls/{call_control_id}`."""
 
-    def __init__(self, directory: CallDirectory, counters: Callable[[], Mapping[str, Any]]) -> None:
+    def __init__(self, directory: CallDirectory, store: Store, counters: Callable[[], Mapping[str, Any]]) -> None:
         self._directory = directory
+        self._store = store
         self._counters = counters
 
     async def list(self, request: web.Request) -> web.Response:
@@ -93,11 +98,20 @@ class _Calls:
         )
 
     async def show(self, request: web.Request) -> web.Response:
-        """One call."""
-        record = self._directory.get(request.match_info["call_control_id"])
-        if record is None:
-            return problem(404, "no such call, or it is forgotten")
-        return web.json_response(record.describe())
+        """One call, with the commands that were sent to it."""
+        call_control_id = request.match_info["call_control_id"]
+        try:
+            record = self._directory.get(call_control_id) or await self._past(call_control_id)
+            if record is None:
+                return problem(404, "no such call, or it is forgotten")
+            commands = await self._store.commands_of(call_control_id)
+        except StoreError as error:
+            return problem(503, str(error))
+        return web.json_response({**record.describe(), "commands": commands})
+
+    async def _past(self, call_control_id: str) -> CallRecord | None:
+        frozen = await self._store.find_call(call_control_id)
+        return None if frozen is None else CallRecord.thaw(call_control_id, frozen)
 
 
 def _bearer_middleware(api_key: str) -> Middleware:

@@ -1,38 +1,48 @@
 """The Call Control client: sends one command, and again where an answer did not come.
 
 Every attempt of a command carries the same `command_id`, and Telnyx ignores an id that came for the same call within
-the last 60 seconds. So a command whose answer was lost can be sent again without acting twice.
+the last 60 seconds. So a command whose answer was lost can be sent again without acting twice. Three commands take no
+id; of these the one that would act twice is not sent again once it may have arrived.
 """
 
 import asyncio
 import random
+import time
 import uuid
-from collections.abc import Callable
-from typing import Any, Final, NamedTuple
-from urllib.parse import quote
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Final
 
 import aiohttp
 import msgspec
 from yarl import URL
 
-from gateway.errors import ConfigError, ControlError
-from gateway.protocol.commands import Command, Hangup
+from gateway.control.answers import CALL_HAS_ENDED, Answer, control_error, read_answer
+from gateway.control.breaker import CircuitBreaker
+from gateway.control.limits import RateGate, SlidingWindow
+from gateway.control.retry import RetryPolicy, is_transient
+from gateway.errors import CircuitOpenError, ConfigError, ControlError, RateLimitError
+from gateway.protocol.commands import Command
+from gateway.store.records import CommandRecord
 
-__all__ = ["CALL_HAS_ENDED", "CallControl"]
+__all__ = ["CALL_HAS_ENDED", "DIAL_WINDOW", "CallControl", "open_session"]
 
-CALL_HAS_ENDED: Final = "90018"
-"""Telnyx's code for any command on a call that is over."""
+DIAL_WINDOW: Final = 5.0
+"""Seconds over which Telnyx counts dials."""
 
-_MAX_ANSWER_BYTES: Final = 65_536
+_LONGEST_GATE: Final = 60.0
+"""Seconds that an answer may hold other commands back; what says more is taken for a mistake."""
+
+_ACT_TWICE: Final = frozenset({"siprec_start"})
+"""Commands without an id that do more when they are repeated."""
 
 
-class _Answer(NamedTuple):
-    """What came back; status 0 and the reason in `failure` if nothing did."""
-
-    status: int
-    document: Any = None
-    retry_after: float = 0.0  # seconds
-    failure: str = ""
+@asynccontextmanager
+async def open_session(*, connections: int = 100) -> AsyncIterator[aiohttp.ClientSession]:
+    """Open the pool of connections to Telnyx; they are kept alive, so that few commands wait for a handshake."""
+    connector = aiohttp.TCPConnector(limit=connections, keepalive_timeout=30.0, ttl_dns_cache=60)
+    async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as session:
+        yield session
 
 
 class CallControl:
@@ -42,11 +52,12 @@ class CallControl:
         session: Its connections are used, and its limit on them holds.
         base_url: Including `/v2`.
         api_key: Sent with every command; stands in no error and no log line.
-        timeout: Seconds that a command may take in all, with every attempt and pause. Less than 60, see above.
-        attempt_timeout: Seconds after which an answer is given up and the command is sent again.
-        attempts: How often a command is sent at most.
-        first_pause: Seconds before the second attempt; doubles with each one, give or take a half.
-        jitter: Where in that half a pause lies, 0 to 1.
+        retry: When a command is sent again.
+        breaker: Fails commands at once while Telnyx's API is down.
+        dials: The limit on dials, on the event loop's clock.
+        report: Told what became of each command.
+        clock: Unix time, in seconds.
+        chance: From 0 to 1; moves the pauses.
     """
 
     def __init__(
@@ -55,116 +66,159 @@ class CallControl:
         base_url: str,
         api_key: str,
         *,
-        timeout: float = 10.0,
-        attempt_timeout: float = 3.0,
-        attempts: int = 4,
-        first_pause: float = 0.2,
-        jitter: Callable[[], float] = random.random,
+        retry: RetryPolicy | None = None,
+        breaker: CircuitBreaker | None = None,
+        dials: SlidingWindow | None = None,
+        report: Callable[[CommandRecord], None] | None = None,
+        clock: Callable[[], float] = time.time,
+        chance: Callable[[], float] = random.random,
     ) -> None:
         if not api_key or not api_key.isascii() or not api_key.isprintable() or " " in api_key:
             raise ConfigError("TELNYX_API_KEY: want printable ASCII without spaces")
         self._session = session
         self._base_url = base_url.rstrip("/")
         self._api_key = api_key
-        self._timeout = timeout
-        self._attempt_timeout = attempt_timeout
-        self._attempts = attempts
-        self._first_pause = first_pause
-        self._jitter = jitter
+        self._retry = retry or RetryPolicy()
+        self._breaker = breaker or CircuitBreaker()
+        self._dials = dials or SlidingWindow(150, DIAL_WINDOW)
+        self._gate = RateGate()
+        self._report = report
+        self._clock = clock
+        self._chance = chance
+        self._accepted = 0
+        self._failed = 0
+        self._repeated = 0
+
+    def counters(self) -> dict[str, int]:
+        """What became of the commands so far, and how many attempts were repetitions."""
+        return {
+            "commands_accepted": self._accepted,
+            "commands_failed": self._failed,
+            "commands_repeated": self._repeated,
+            "commands_circuit_opened": self._breaker.opened,
+        }
 
     async def command(self, call_control_id: str, command: Command) -> dict[str, Any]:
         """Send a command, and see it accepted.
 
         Args:
-            call_control_id: Of the call; any text, it is escaped.
-            command: Gets a `command_id` where it has none.
+            call_control_id: Of the call; any text, it is escaped. Empty for a dial.
+            command: Gets a `command_id` where it has none and may have one.
 
         Returns:
-            The answer's `data`, usually `{"result": "ok"}`; empty where the answer had none, and for a hang-up of a
-            call that is over already.
+            The answer's `data`: usually `{"result": "ok"}`, of a dial the new call; empty where the answer had none,
+            and for a hang-up of a call that is over already.
 
         Raises:
-            ControlError: Refused, or no good answer came in time. The last answer's status and code are in it.
+            ControlError: Refused, or no good answer came in time; `gateway.errors` has its kinds.
         """
-        if command.command_id is None:
-            command = command.model_copy(update={"command_id": str(uuid.uuid4())})
-        path = f"/calls/{quote(call_control_id, safe='')}/actions/{command.action}"
-        url = URL(self._base_url + path, encoded=True)
+        command = command.with_command_id(str(uuid.uuid4()))
+        sending = _Sending(command, call_control_id, sent_at=self._clock())
+        try:
+            data = await self._send(sending)
+        except ControlError as error:
+            self._note(sending, status=error.status, code=error.code)
+            if error.code != CALL_HAS_ENDED or command.action != "hangup":
+                self._failed += 1
+                raise
+            self._accepted += 1
+            return {}
+        self._accepted += 1
+        if not call_control_id:
+            sending.call_control_id = str(data.get("call_control_id") or "")
+        self._note(sending, status=200, code="")
+        return data
+
+    async def _send(self, sending: "_Sending") -> dict[str, Any]:
+        command = sending.command
+        url = URL(self._base_url + command.path(sending.call_control_id), encoded=True)
         body = msgspec.json.encode(command.body())
-        clock = asyncio.get_running_loop().time
-        deadline = clock() + self._timeout
-        attempt = 1
+        now = asyncio.get_running_loop().time
+        deadline = now() + self._retry.timeout
+        error: ControlError | None = None
         while True:
-            answer = await self._post(url, body, timeout=min(self._attempt_timeout, deadline - clock()))
+            await self._wait_for_turn(command.action, deadline, error)
+            sending.attempts += 1
+            self._repeated += sending.attempts > 1
+            timeout = min(self._retry.patience(sending.attempts), deadline - now())
+            answer = await self._attempt(command.method, url, body, timeout=timeout)
+            self._learn(command.action, answer, now=now())
             if 200 <= answer.status < 300:
-                return _data(answer.document)
-            error = self._error(command.action, answer)
-            if error.code == CALL_HAS_ENDED and isinstance(command, Hangup):
-                return {}
-            pause = max(self._pause(attempt), answer.retry_after)
-            if not error.retryable or attempt == self._attempts or clock() + pause >= deadline:
+                return answer.data
+            error = control_error(command.action, answer, secret=self._api_key)
+            pause = self._retry.pause(sending.attempts, chance=self._chance(), at_least=answer.wait)
+            last = sending.attempts == self._retry.attempts or now() + pause >= deadline
+            if last or not _may_be_repeated(command, answer):
                 raise error
             await asyncio.sleep(pause)
-            attempt += 1
 
-    async def _post(self, url: URL, body: bytes, *, timeout: float) -> _Answer:
+    async def _wait_for_turn(self, action: str, deadline: float, error: ControlError | None) -> None:
+        """Wait until the limits let an attempt through; raise the last attempt's error where they do not in time."""
+        now = asyncio.get_running_loop().time()
+        turn: float | None = self._gate.opens(action, now=now)
+        if action == "dial" and turn is not None:
+            turn = self._dials.reserve(now=turn, deadline=deadline)
+        if turn is None or turn >= deadline:
+            raise error or RateLimitError(f"{action}: not sent: the rate limit leaves no room within its time")
+        if turn > now:
+            await asyncio.sleep(turn - now)
+        closed = self._breaker.admit(now=max(now, turn))
+        if closed:
+            raise error or CircuitOpenError(
+                f"{action}: not sent: Telnyx's API has failed again and again; the next attempt is in {closed:.1f} s"
+            )
+
+    def _learn(self, action: str, answer: Answer, *, now: float) -> None:
+        """Take from an answer what concerns the commands after it."""
+        if answer.status == 0 or answer.status >= 500:
+            self._breaker.failed(now=now)
+        else:
+            self._breaker.succeeded()
+        if answer.wait:
+            self._gate.close(action, until=now + min(answer.wait, _LONGEST_GATE))
+
+    async def _attempt(self, method: str, url: URL, body: bytes, *, timeout: float) -> Answer:
         headers = {"Authorization": f"Bearer {self._api_key}", "Content-Type": "application/json"}
         try:
             # A redirect is not followed: it would carry the key to somewhere else.
             async with (
                 asyncio.timeout(timeout),
-                self._session.post(url, data=body, headers=headers, allow_redirects=False) as response,
+                self._session.request(method, url, data=body, headers=headers, allow_redirects=False) as response,
             ):
-                document = _document(await _read(response))
-                return _Answer(response.status, document, _retry_after(response.headers.get("Retry-After", "")))
+                return await read_answer(response, now=self._clock())
         except TimeoutError:
-            return _Answer(0, failure=f"no answer within {timeout:.1f} s")
+            return Answer(0, failure=f"no answer within {timeout:.1f} s")
         except (aiohttp.ClientError, OSError) as error:
-            return _Answer(0, failure=f"no answer: {type(error).__name__}: {error}"[:300])
+            arrived = not isinstance(error, aiohttp.ClientConnectorError)
+            return Answer(0, failure=f"no answer: {type(error).__name__}: {error}"[:300], arrived=arrived)
 
-    def _pause(self, attempt: int) -> float:
-        return self._first_pause * 2.0 ** (attempt - 1) * (0.5 + self._jitter())
-
-    def _error(self, action: str, answer: _Answer) -> ControlError:
-        code, title, detail = _first_error(answer.document)
-        text = f"{action}: {answer.failure or f'HTTP {answer.status}'}"
-        text = " ".join(part for part in (text, code, title) if part)
-        text = f"{text}: {detail}" if detail else text
-        return ControlError(text.replace(self._api_key, "***"), status=answer.status, code=code)
-
-
-async def _read(response: aiohttp.ClientResponse) -> bytes:
-    """The body, up to a bound; what is longer is no answer of Telnyx, and is cut."""
-    octets = b""
-    async for piece in response.content.iter_chunked(_MAX_ANSWER_BYTES):
-        octets += piece
-        if len(octets) > _MAX_ANSWER_BYTES:
-            break
-    return octets[:_MAX_ANSWER_BYTES]
+    def _note(self, sending: "_Sending", *, status: int, code: str) -> None:
+        if self._report is not None:
+            self._report(
+                CommandRecord(
+                    sending.command.command_id,
+                    sending.call_control_id or None,
+                    sending.command.action,
+                    sending.sent_at,
+                    round(max(0.0, self._clock() - sending.sent_at), 3),
+                    sending.attempts,
+                    status,
+                    code,
+                )
+            )
 
 
-def _document(octets: bytes) -> Any:
-    try:
-        return msgspec.json.decode(octets)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return None  # the status has told enough; proxies answer in HTML
+class _Sending:
+    """A command under way."""
+
+    def __init__(self, command: Command, call_control_id: str, *, sent_at: float) -> None:
+        self.command = command
+        self.call_control_id = call_control_id
+        self.sent_at = sent_at
+        self.attempts = 0
 
 
-def _data(document: Any) -> dict[str, Any]:
-    data = document.get("data") if isinstance(document, dict) else None
-    return data if isinstance(data, dict) else {}
-
-
-def _first_error(document: Any) -> tuple[str, str, str]:
-    """Code, title and detail of Telnyx's first error; empty where there is none. Bounded: they are shown."""
-    errors = document.get("errors") if isinstance(document, dict) else None
-    first = errors[0] if isinstance(errors, list) and errors else None
-    if not isinstance(first, dict):
-        return "", "", ""
-    code, title, detail = (str(first.get(name) or "") for name in ("code", "title", "detail"))
-    return code[:20], title[:200], detail[:500]
-
-
-def _retry_after(text: str) -> float:
-    """Seconds to wait; 0 for the form with a date, which Telnyx is not known to use."""
-    return float(text) if len(text) <= 9 and text.isascii() and text.isdigit() else 0.0
+def _may_be_repeated(command: Command, answer: Answer) -> bool:
+    if not is_transient(answer.status):
+        return False
+    return command.action not in _ACT_TWICE or answer.status == 429 or not answer.arrived

@@ -1,16 +1,74 @@
-"""Events after their webhooks were answered: in order within a call, calls beside each other."""
+"""Events after their webhooks were answered: in order within a call, calls beside each other.
+
+Telnyx delivers concurrently and promises no order. What waits for its turn in one call is therefore handled by
+`occurred_at`, not by arrival. Where the order of events has a meaning, such as that of keys pressed, an event is held
+for a moment, so that an earlier one that was overtaken on its way comes before it. The events that the call's life is
+made of are never held: any order of them leads to the same state, and a caller waits for the answer. When one of them
+is handled, what is known to have occurred before it goes first.
+
+Most events are bookkeeping and are handled by a plain call. Only a handler that has to wait for something gets a task,
+and its call's next events wait for it.
+"""
 
 import asyncio
-from collections import deque
+import heapq
+import itertools
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from datetime import UTC, datetime
 from types import TracebackType
-from typing import Self
+from typing import Final, NamedTuple, Self
 
 from structlog.typing import FilteringBoundLogger
 
 from gateway.protocol.events import Event
 
-__all__ = ["EventDispatcher"]
+__all__ = ["EventDispatcher", "Handler"]
+
+Handler = Callable[[Event], Awaitable[None] | None]
+"""Handles an event; what it still has to wait for, it returns."""
+
+UNORDERED: Final = frozenset(
+    {"call.initiated", "call.answered", "call.hangup", "streaming.started", "streaming.stopped", "streaming.failed"}
+)
+"""The events of a call's life, see `gateway.lifecycle`: handled at once, in any order."""
+
+
+class _Item(NamedTuple):
+    """An event that waits, sorted by when it occurred."""
+
+    occurred_at: float  # Unix time
+    arrival: int
+    ripe_at: float  # on the event loop's clock: it may be handled from then on
+    event: Event
+    done: Callable[[], None] | None
+
+
+class _Line:
+    """The events of one call that wait."""
+
+    __slots__ = ("busy", "due", "items", "key", "stopped", "timer")
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        self.items: list[_Item] = []
+        self.busy = False  # a handler is waiting for something
+        self.due = False  # it stands in the list of lines to be served
+        self.stopped = False
+        self.timer: asyncio.TimerHandle | None = None
+
+    def ripe_at(self) -> float:
+        """When the first of its events may be handled, and with it all that occurred before that one."""
+        if len(self.items) == 1:
+            return self.items[0].ripe_at
+        return min(item.ripe_at for item in self.items)
+
+    def stop(self) -> None:
+        """Have it served no more."""
+        self.stopped = True
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
 
 
 class EventDispatcher:
@@ -26,36 +84,46 @@ class EventDispatcher:
         max_pending_per_call: The same, of one call.
         handler_timeout: Seconds that one event may take.
         drain_timeout: Seconds that the events at hand get on leaving.
+        hold: Seconds that an event waits for those that may have occurred before it, where their order matters.
 
     Attributes:
         pending: Events waiting or in hand.
-        failed: Events that the handler did not get through, or never got.
+        failed: Events that the handler did not get through.
+        left: Events that were not handled when the context was left.
     """
 
     def __init__(
         self,
-        handler: Callable[[Event], Awaitable[None]],
+        handler: Handler,
         *,
         log: FilteringBoundLogger,
         max_pending: int = 1000,
         max_pending_per_call: int = 32,
         handler_timeout: float = 30.0,
         drain_timeout: float = 10.0,
+        hold: float = 0.1,
     ) -> None:
         self.pending = 0
         self.failed = 0
+        self.left = 0
         self._handler = handler
         self._log = log
         self._max_pending = max_pending
         self._max_pending_per_call = max_pending_per_call
         self._handler_timeout = handler_timeout
         self._drain_timeout = drain_timeout
+        self._hold = hold
+        self._lines: dict[str, _Line] = {}
+        self._due: list[_Line] = []
+        self._arrivals = itertools.count()
+        self._idle = asyncio.Event()
         self._tasks = asyncio.TaskGroup()
-        self._queues: dict[str, deque[Event]] = {}  # one for each call with events waiting or in hand
         self._workers: set[asyncio.Task[None]] = set()
         self._open = False
+        self._loop: asyncio.AbstractEventLoop
 
     async def __aenter__(self) -> Self:
+        self._loop = asyncio.get_running_loop()
         await self._tasks.__aenter__()
         self._open = True
         return self
@@ -65,55 +133,151 @@ class EventDispatcher:
     ) -> None:
         self._open = False
         try:
-            if error is None and self._workers:
-                await asyncio.wait(self._workers, timeout=self._drain_timeout)
+            for line in list(self._lines.values()):  # nothing more will come: what is held need not be
+                self._make_due(line)
+            if error is None and self.pending:
+                self._idle.clear()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._drain_timeout):
+                        await self._idle.wait()
         finally:
+            self._due.clear()
+            for line in self._lines.values():
+                line.stop()
             for worker in self._workers:
                 worker.cancel()
             # Not told of `error`: the group would wrap it.
             await self._tasks.__aexit__(None, None, None)
+            self.left, self.pending = self.left + self.pending, 0
+            if self.left:
+                self._log.warning("events left", count=self.left)
 
-    def submit(self, event: Event) -> bool:
-        """Take an event, to be handled soon; False if there is no room, or the context is left or not yet entered."""
-        key = event.payload.call_control_id or f"event {event.id}"  # what belongs to no call waits for nothing
-        queue = self._queues.get(key)
-        if not self._open or self.pending >= self._max_pending:
+    def has_room(self, event: Event, *, besides: int = 0) -> bool:
+        """Whether an event may be handed in; not before the context is entered, nor after it is left.
+
+        Args:
+            event: That one.
+            besides: How many others are on their way here.
+        """
+        if not self._open or self.pending + besides >= self._max_pending:
             return False
-        if queue is not None and len(queue) >= self._max_pending_per_call:
-            return False
+        line = self._lines.get(_key(event))
+        return line is None or len(line.items) + line.busy < self._max_pending_per_call
+
+    def submit(self, event: Event, done: Callable[[], None] | None = None) -> None:
+        """Take an event, to be handled soon, but never before this call has returned.
+
+        Args:
+            event: Is taken even where there is no room, but not once the context is left.
+            done: Called once it was handled, well or not; not if it was left.
+        """
+        if not self._open:
+            self.left += 1
+            return
+        key = _key(event)
+        line = self._lines.get(key)
+        if line is None:
+            line = self._lines[key] = _Line(key)
+        now = self._loop.time()
+        ripe_at = now if event.event_type in UNORDERED else now + self._hold
+        heapq.heappush(line.items, _Item(_occurred_at(event), next(self._arrivals), ripe_at, event, done))
         self.pending += 1
-        if queue is not None:
-            queue.append(event)
-            return True
-        queue = self._queues[key] = deque([event])
-        worker = self._tasks.create_task(self._work(key, queue), name=f"events {key}")
-        self._workers.add(worker)
-        worker.add_done_callback(lambda task: self._ended(task, key, queue))
-        return True
+        if ripe_at <= now:
+            self._make_due(line)
+        else:
+            self._hold_back(line, ripe_at)
 
-    async def _work(self, key: str, queue: deque[Event]) -> None:
-        """Handle the events of one call; each leaves the queue when it is done: `pending` counts it till then."""
-        while queue:
-            await self._handle(queue[0])
-            queue.popleft()
-            self.pending -= 1
-        del self._queues[key]  # now, not in `_ended`: an event that came between would join a queue nobody serves
+    # --- inside ---------------------------------------------------------------------------------------------------
 
-    def _ended(self, worker: asyncio.Task[None], key: str, queue: deque[Event]) -> None:
-        """Tidy up after a worker. One that was cancelled leaves events, whether it took its first step or not."""
-        self._workers.discard(worker)
-        if queue:
-            self.pending -= len(queue)
-            self.failed += len(queue)
-            self._log.warning("events dropped", count=len(queue))
-            del self._queues[key]
+    def _make_due(self, line: _Line) -> None:
+        if not line.due:
+            line.due = True
+            if not self._due:
+                # Not in this turn of the loop, nor in the next, in which the answers are written: behind that.
+                self._loop.call_soon(self._loop.call_soon, self._serve_due)
+            self._due.append(line)
 
-    async def _handle(self, event: Event) -> None:
+    def _hold_back(self, line: _Line, until: float) -> None:
+        if line.timer is None:
+            line.timer = self._loop.call_at(until, self._held, line)
+
+    def _held(self, line: _Line) -> None:
+        line.timer = None
+        self._make_due(line)
+
+    def _serve_due(self) -> None:
+        lines, self._due = self._due, []
+        for line in lines:
+            line.due = False
+            self._serve(line)
+
+    def _serve(self, line: _Line) -> None:
+        """Handle the events of one call, the earliest first, until one has to wait or none is ripe."""
+        while line.items and not line.busy and not line.stopped:
+            ripe_at = line.ripe_at()
+            if self._open and ripe_at > self._loop.time():
+                self._hold_back(line, ripe_at)
+                return
+            item = heapq.heappop(line.items)
+            waiting = self._begin(item)
+            if waiting is not None:
+                line.busy = True
+                worker = self._tasks.create_task(self._finish(line, item, waiting), name=f"event {item.event.id}")
+                self._workers.add(worker)
+                worker.add_done_callback(lambda task, waiting=waiting: self._ended(task, waiting))  # type: ignore[misc]
+        if not line.items and not line.busy:
+            line.stop()
+            del self._lines[line.key]
+
+    def _begin(self, item: _Item) -> Awaitable[None] | None:
+        try:
+            waiting = self._handler(item.event)
+        except Exception:  # noqa: BLE001 - whatever a handler raises costs its own event only; it is logged
+            self._failed(item)
+            return None
+        if waiting is None:
+            self._done(item)
+        return waiting
+
+    async def _finish(self, line: _Line, item: _Item, waiting: Awaitable[None]) -> None:
         try:
             async with asyncio.timeout(self._handler_timeout):
-                await self._handler(event)
-        except Exception:  # noqa: BLE001 - whatever a handler raises costs its own event only; it is logged
-            self.failed += 1
-            self._log.exception(
-                "event failed", event_type=event.event_type, call_control_id=event.payload.call_control_id
-            )
+                await waiting
+        except Exception:  # noqa: BLE001 - as above
+            self._failed(item)
+        else:
+            self._done(item)
+        line.busy = False
+        self._serve(line)
+
+    def _ended(self, worker: asyncio.Task[None], waiting: Awaitable[None]) -> None:
+        self._workers.discard(worker)
+        if asyncio.iscoroutine(waiting):
+            waiting.close()  # it may have been cancelled before its first step
+
+    def _failed(self, item: _Item) -> None:
+        self.failed += 1
+        event = item.event
+        self._log.exception("event failed", event_type=event.event_type, call_control_id=event.payload.call_control_id)
+        self._done(item)
+
+    def _done(self, item: _Item) -> None:
+        self.pending -= 1
+        if not self.pending:
+            self._idle.set()
+        if item.done is not None:
+            item.done()
+
+
+def _key(event: Event) -> str:
+    """What belongs to no call waits for nothing."""
+    return event.payload.call_control_id or f"event {event.id}"
+
+
+def _occurred_at(event: Event) -> float:
+    """Unix time; 0 where the event does not say it, so that it waits for no other."""
+    try:
+        occurred_at = datetime.fromisoformat(event.occurred_at or "")
+        return (occurred_at if occurred_at.tzinfo else occurred_at.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        return 0.0

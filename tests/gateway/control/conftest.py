@@ -1,6 +1,7 @@
 """What the tests of the HTTP side share: a logger that keeps its lines, and events to tell of."""
 
 import asyncio
+import json
 from collections.abc import Mapping, MutableMapping
 from typing import Any, NamedTuple
 
@@ -11,7 +12,6 @@ from structlog.typing import FilteringBoundLogger
 
 from gateway.control.dispatcher import EventDispatcher
 from gateway.protocol.events import Event, parse_event
-from tests.gateway.protocol.test_events import webhook
 
 
 class Log(NamedTuple):
@@ -30,10 +30,22 @@ def log() -> Log:
     return Log(logger, capture.entries)
 
 
-def an_event(event_type: str, call_control_id: str | None = "v3:a", event_id: str = "1", **payload: Any) -> Event:
+def webhook(event_type: str, payload: Mapping[str, Any] | None = None, **data: Any) -> bytes:
+    """A webhook as Telnyx writes it."""
+    data = {"record_type": "event", "event_type": event_type, "id": "5a1c7a54", "payload": payload or {}, **data}
+    return json.dumps({"data": data, "meta": {"attempt": 1, "delivered_to": "https://example.test"}}).encode()
+
+
+def an_event(
+    event_type: str,
+    call_control_id: str | None = "v3:a",
+    event_id: str = "1",
+    occurred_at: str | None = "2026-11-20T10:00:00.000000Z",
+    **payload: Any,
+) -> Event:
     """One event, read from a webhook as Telnyx writes it."""
-    fields: Mapping[str, Any] = {"call_control_id": call_control_id, **payload}
-    return parse_event(webhook(event_type, dict(fields), id=event_id))
+    fields = {"call_control_id": call_control_id, **payload}
+    return parse_event(webhook(event_type, fields, id=event_id, occurred_at=occurred_at))
 
 
 async def settle(dispatcher: EventDispatcher) -> None:

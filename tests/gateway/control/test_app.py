@@ -1,6 +1,7 @@
 import io
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -14,13 +15,17 @@ from yarl import URL
 from gateway.config import Address
 from gateway.control.app import listen, make_app
 from gateway.control.dispatcher import EventDispatcher
+from gateway.control.inbox import Inbox
 from gateway.control.policy import AnswerAndStream
 from gateway.control.webhooks import MAX_WEBHOOK_BYTES, WebhookReceiver
-from gateway.directory import CallDirectory, CallState
+from gateway.directory import CallDirectory
+from gateway.lifecycle import HungUp, Initiated
 from gateway.protocol.commands import StreamingStart
 from gateway.protocol.signature import sign
-from tests.gateway.control.conftest import Log, settle
-from tests.gateway.protocol.test_events import webhook
+from gateway.store.records import CommandRecord
+from gateway.store.store import Store, open_store
+from tests.gateway.control.conftest import Log, settle, webhook
+from tests.gateway.store.template import database_in
 
 API_KEY = "the-key-of-the-gateway"
 AUTHORIZED = {"Authorization": f"Bearer {API_KEY}"}
@@ -32,18 +37,23 @@ Client = TestClient[web.Request, web.Application]
 class World:
     """The application's parts that a test wants to turn."""
 
-    def __init__(self, log: Log) -> None:
+    def __init__(self, store: Store, log: Log) -> None:
         self.ready = True
+        self.store = store
         self.directory = CallDirectory(clock=lambda: NOW)
         policy = AnswerAndStream(None, self.directory, stream=lambda _: StreamingStart(), log=log.logger)
         self.dispatcher = EventDispatcher(policy.handle, log=log.logger)
         self.webhooks = WebhookReceiver(
-            self.dispatcher, keys=[TELNYX_KEY.verify_key], log=log.logger, clock=lambda: NOW
+            Inbox(store, self.dispatcher, log=log.logger),
+            keys=[TELNYX_KEY.verify_key],
+            log=log.logger,
+            clock=lambda: NOW,
         )
         self.counters: Callable[[], Mapping[str, Any]] = self.webhooks.counters
         self.app = make_app(
             webhooks=self.webhooks,
             directory=self.directory,
+            store=store,
             api_key=API_KEY,
             ready=lambda: self.ready,
             counters=lambda: self.counters(),
@@ -51,9 +61,10 @@ class World:
         )
 
 
-@pytest.fixture
-def world(log: Log) -> World:
-    return World(log)
+@pytest_asyncio.fixture
+async def world(tmp_path: Path, log: Log) -> AsyncIterator[World]:
+    async with open_store(database_in(tmp_path), log=log.logger, clock=lambda: NOW) as store:
+        yield World(store, log)
 
 
 @pytest_asyncio.fixture
@@ -82,9 +93,11 @@ async def test_a_signed_webhook_shows_up_as_a_call(client: Client, world: World)
         "calls": [
             {
                 "call_control_id": "v3:a/b",
-                "state": "initiated",
+                "state": "ringing",
                 "direction": "incoming",
-                "reached": {"initiated": NOW},
+                "from": None,
+                "to": None,
+                "reached": {"ringing": NOW},
                 "hangup_cause": None,
                 "problems": [],
                 "media": None,
@@ -95,7 +108,7 @@ async def test_a_signed_webhook_shows_up_as_a_call(client: Client, world: World)
     assert answer["counters"]["webhooks_verified"] == 1
     for path in ("/v1/calls/v3%3Aa%2Fb", "/v1/calls/v3:a%2Fb"):
         async with client.get(URL(path, encoded=True), headers=AUTHORIZED) as response:
-            assert await response.json() == answer["calls"][0]
+            assert await response.json() == {**answer["calls"][0], "commands": []}
 
 
 async def test_an_unsigned_webhook_gets_problem_details_and_no_call(client: Client, world: World, log: Log) -> None:
@@ -158,8 +171,8 @@ async def test_the_scheme_may_be_in_any_case(client: Client) -> None:
 
 async def test_calls_come_newest_first_running_before_ended_and_up_to_the_limit(client: Client, world: World) -> None:
     for number in range(150):
-        world.directory.reach(f"v3:{number}", CallState.INITIATED)
-    world.directory.reach("v3:149", CallState.ENDED)
+        world.directory.tell(f"v3:{number}", Initiated())
+    world.directory.tell("v3:149", HungUp())
 
     async def ids(query: str) -> list[str]:
         async with client.get(f"/v1/calls{query}", headers=AUTHORIZED) as response:
@@ -169,6 +182,43 @@ async def test_calls_come_newest_first_running_before_ended_and_up_to_the_limit(
     assert await ids("") == newest[:100]
     assert await ids("?limit=2") == newest[:2]
     assert await ids("?limit=1000") == [*newest, "v3:149"]
+
+
+async def test_a_call_is_shown_with_its_commands(client: Client, world: World) -> None:
+    world.directory.tell("v3:a", Initiated())
+    world.store.save_command(CommandRecord("id-1", "v3:a", "answer", NOW, 0.2, 2, 200, ""))
+    async with client.get("/v1/calls/v3:a", headers=AUTHORIZED) as response:
+        answer = await response.json()
+    assert answer["commands"] == [
+        {
+            "command_id": "id-1",
+            "action": "answer",
+            "sent_at": NOW,
+            "seconds": 0.2,
+            "attempts": 2,
+            "status": 200,
+            "code": "",
+        }
+    ]
+
+
+async def test_a_call_that_only_the_store_knows_is_shown(client: Client, world: World) -> None:
+    past = CallDirectory(clock=lambda: NOW).tell("v3:past", Initiated("outgoing"), HungUp("timeout"))
+    world.store.save_call("v3:past", lambda: ("ended", NOW, past.freeze()))
+    await world.store.flush()
+    async with client.get("/v1/calls/v3:past", headers=AUTHORIZED) as response:
+        assert await response.json() == {**past.describe(), "commands": []}
+
+
+async def test_a_store_that_cannot_be_read_is_told(client: Client, world: World) -> None:
+    async with world.store._engine.begin() as connection:
+        await connection.exec_driver_sql("DROP TABLE commands")
+    world.directory.tell("v3:a", Initiated())
+    async with client.get("/v1/calls/v3:a", headers=AUTHORIZED) as response:
+        assert response.status == 503
+        assert "no such table" in (await problem_of(response))["detail"]
+    async with client.get("/v1/calls", headers=AUTHORIZED) as response:
+        assert response.status == 200
 
 
 @pytest.mark.parametrize("limit", ["0", "1001", "-1", "ten", "", "1e3", "\u0661", "9" * 5000])

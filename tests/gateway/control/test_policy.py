@@ -1,4 +1,6 @@
+import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
@@ -9,9 +11,14 @@ from aiohttp.test_utils import TestServer
 
 from gateway.control.client import CallControl
 from gateway.control.policy import AnswerAndStream
-from gateway.directory import CallDirectory, CallRecord, CallState
+from gateway.control.retry import RetryPolicy
+from gateway.directory import CallDirectory, CallRecord
+from gateway.lifecycle import CallState, HungUp, Initiated, MediaSocket, SocketStage, StreamRequested
 from gateway.protocol.commands import StreamingStart
+from gateway.protocol.events import Event
 from tests.gateway.control.conftest import Log, an_event
+
+SOCKET = MediaSocket("one", SocketStage.STARTED, "S")
 
 
 def stream(call_control_id: str) -> StreamingStart:
@@ -21,25 +28,42 @@ def stream(call_control_id: str) -> StreamingStart:
 class World:
     """A policy with its directory, and a Telnyx that keeps the commands and answers with `refusals`, then with 200."""
 
-    def __init__(self, control: CallControl | None, log: Log) -> None:
+    def __init__(self, control: CallControl | None, log: Log, **options: Any) -> None:
         self.commands: list[tuple[str, dict[str, Any]]] = []
+        self.command_ids: list[str] = []
         self.refusals: list[tuple[int, str]] = []
+        self.answer = asyncio.Event()  # while it is not set, Telnyx takes its time
+        self.answer.set()
         self.directory = CallDirectory(clock=lambda: 1000.0)
         self.log = log
-        self._policy = AnswerAndStream(control, self.directory, stream=stream, log=log.logger)
+        self.policy = AnswerAndStream(
+            control, self.directory, stream=stream, log=log.logger, **{"first_pause": 0.01, **options}
+        )
+        self._number = 0
 
     async def telnyx(self, request: web.Request) -> web.Response:
         body = await request.json()
-        del body["command_id"]
+        self.command_ids.append(body.pop("command_id"))
         self.commands.append((request.path, body))
+        await self.answer.wait()
         if self.refusals:
             status, code = self.refusals.pop(0)
             return web.json_response({"errors": [{"code": code, "title": "no", "detail": "really"}]}, status=status)
         return web.json_response({"data": {"result": "ok"}})
 
+    async def handle(self, event: Event) -> None:
+        following = self.policy.handle(event)
+        if following is not None:
+            await following
+
     async def tell(self, event_type: str, **payload: Any) -> CallRecord:
         """Tell the policy of an event of the one call, and look at its record."""
-        await self._policy.handle(an_event(event_type, "v3:a", **payload))
+        self._number += 1
+        await self.handle(an_event(event_type, "v3:a", str(self._number), **payload))
+        return self.record
+
+    @property
+    def record(self) -> CallRecord:
         record = self.directory.get("v3:a")
         assert record is not None
         return record
@@ -48,12 +72,19 @@ class World:
     def actions(self) -> list[str]:
         return [path.rpartition("/")[2] for path, _ in self.commands]
 
+    async def until_asked(self, *actions: str) -> None:
+        async with asyncio.timeout(5):
+            while len(self.commands) < len(actions):  # noqa: ASYNC110 - the other side has no event
+                await asyncio.sleep(0.001)
+        await asyncio.sleep(0.02)
+        assert self.actions == list(actions)
+
     def warnings(self) -> list[dict[str, Any]]:
         return [dict(line) for line in self.log.lines if line["log_level"] == "warning"]
 
 
-@pytest_asyncio.fixture
-async def world(log: Log) -> AsyncIterator[World]:
+@asynccontextmanager
+async def a_world(log: Log, **options: Any) -> AsyncIterator[World]:
     worlds: list[World] = []
 
     async def telnyx(request: web.Request) -> web.Response:
@@ -62,16 +93,23 @@ async def world(log: Log) -> AsyncIterator[World]:
     app = web.Application()
     app.router.add_post("/v2/{tail:.*}", telnyx)
     async with TestServer(app) as server, aiohttp.ClientSession() as session:
-        control = CallControl(session, str(server.make_url("/v2")), "KEY", attempts=1)
-        worlds.append(World(control, log))
-        yield worlds[0]
+        retry = RetryPolicy(attempts=1, first_timeout=5.0)
+        worlds.append(World(CallControl(session, str(server.make_url("/v2")), "KEY", retry=retry), log, **options))
+        async with worlds[0].policy:
+            yield worlds[0]
+
+
+@pytest_asyncio.fixture
+async def world(log: Log) -> AsyncIterator[World]:
+    async with a_world(log) as world:
+        yield world
 
 
 async def test_an_incoming_call_is_answered_then_streamed_and_its_life_recorded(world: World) -> None:
-    record = await world.tell("call.initiated", direction="incoming")
-    assert (record.state, record.direction) == (CallState.INITIATED, "incoming")
+    record = await world.tell("call.initiated", direction="incoming", **{"from": "+15550100001"})
+    assert (record.state, record.life.direction, record.life.from_) == (CallState.RINGING, "incoming", "+15550100001")
     record = await world.tell("call.answered")
-    assert record.state is CallState.ANSWERED
+    assert record.state is CallState.STREAM_REQUESTED
     assert world.commands == [
         ("/v2/calls/v3:a/actions/answer", {}),
         (
@@ -82,8 +120,7 @@ async def test_an_incoming_call_is_answered_then_streamed_and_its_life_recorded(
     assert (await world.tell("streaming.started")).state is CallState.STREAMING
     assert (await world.tell("streaming.stopped")).state is CallState.STOPPED
     record = await world.tell("call.hangup", hangup_cause="normal_clearing")
-    assert (record.state, record.hangup_cause) == (CallState.ENDED, "normal_clearing")
-    assert list(record.reached) == list(CallState)
+    assert (record.state, record.life.hangup_cause) == (CallState.ENDED, "normal_clearing")
     assert record.problems == []
     assert len(world.commands) == 2
 
@@ -91,7 +128,7 @@ async def test_an_incoming_call_is_answered_then_streamed_and_its_life_recorded(
 @pytest.mark.parametrize("direction", ["outgoing", None, "sideways"])
 async def test_a_call_that_is_not_incoming_is_only_recorded(world: World, direction: str | None) -> None:
     record = await world.tell("call.initiated", direction=direction)
-    assert (record.state, record.direction) == (CallState.INITIATED, direction)
+    assert (record.state, record.life.direction) == (CallState.RINGING, direction)
     assert world.commands == []
 
 
@@ -101,10 +138,20 @@ async def test_an_event_told_twice_under_two_ids_acts_once(world: World) -> None
     assert world.actions == ["answer", "streaming_start"]
 
 
+async def test_two_events_at_once_that_lead_to_the_same_act_once(world: World) -> None:
+    world.answer.clear()
+    first = asyncio.create_task(world.tell("call.answered"))
+    await world.until_asked("streaming_start")
+    await world.tell("call.answered")
+    world.answer.set()
+    await first
+    assert world.actions == ["streaming_start"]
+
+
 async def test_events_out_of_order_cause_no_step_back(world: World) -> None:
     await world.tell("call.answered")
     record = await world.tell("call.initiated", direction="incoming")
-    assert (record.state, record.direction) == (CallState.ANSWERED, "incoming")
+    assert (record.state, record.life.direction) == (CallState.STREAM_REQUESTED, "incoming")
     assert world.actions == ["streaming_start"]
 
 
@@ -117,9 +164,34 @@ async def test_nothing_is_sent_for_a_call_that_is_over(world: World) -> None:
 
 
 async def test_no_second_stream_is_asked_for_when_the_media_socket_was_first(world: World) -> None:
-    world.directory.reach("v3:a", CallState.STREAMING)
+    world.directory.tell("v3:a", SOCKET)
     await world.tell("call.answered")
     assert world.commands == []
+
+
+async def test_the_socket_may_open_before_streaming_start_has_answered(world: World) -> None:
+    world.answer.clear()
+    answered = asyncio.create_task(world.tell("call.answered"))
+    await world.until_asked("streaming_start")
+    world.directory.tell("v3:a", SOCKET)
+    assert world.record.state is CallState.STREAMING
+    world.answer.set()
+    assert (await answered).state is CallState.STREAMING
+    assert CallState.STREAM_REQUESTED in world.record.life.reached()
+
+
+async def test_the_same_step_has_the_same_command_id_in_every_process_and_each_step_its_own(log: Log) -> None:
+    ids = []
+    for _ in range(2):
+        async with a_world(log) as world:
+            await world.tell("call.initiated", direction="incoming")
+            await world.tell("call.answered")
+            ids.append(world.command_ids)
+    assert ids[0] == ids[1]
+    assert len(set(ids[0])) == 2
+
+
+# --- refusals -------------------------------------------------------------------------------------------------------
 
 
 async def test_a_refused_command_is_a_problem_of_its_call_and_one_line_in_the_log(world: World) -> None:
@@ -134,6 +206,15 @@ async def test_a_refused_command_is_a_problem_of_its_call_and_one_line_in_the_lo
         "90034",
     )
     assert "token" not in str(world.log.lines)
+    await world.tell("call.answered")
+    assert world.actions == ["streaming_start"]
+
+
+async def test_an_answer_that_was_refused_is_not_tried_again_with_the_next_event(world: World) -> None:
+    world.refusals = [(422, "90015")]
+    await world.tell("call.initiated", direction="incoming")
+    await world.tell("call.initiated", direction="incoming")
+    assert world.actions == ["answer"]
 
 
 async def test_a_call_that_ended_before_its_answer_is_no_problem(world: World) -> None:
@@ -144,33 +225,100 @@ async def test_a_call_that_ended_before_its_answer_is_no_problem(world: World) -
     assert world.warnings() == []
 
 
-async def test_a_failed_stream_is_a_problem_of_its_call(world: World) -> None:
+# --- streams that fail ----------------------------------------------------------------------------------------------
+
+
+async def test_a_stream_that_failed_is_reported_and_asked_for_again_until_too_many_have(world: World) -> None:
     await world.tell("call.answered")
-    record = await world.tell("streaming.failed", failure_reason="connection_failed")
-    record = await world.tell("streaming.failed")
-    assert record.problems == ["streaming failed: connection_failed", "streaming failed: no reason given"]
+    await world.tell("streaming.failed", failure_reason="connection_failed", stream_id="S1")
+    await world.until_asked("streaming_start", "streaming_start")
+    assert world.record.state is CallState.STREAM_REQUESTED
+    await world.tell("streaming.failed", stream_id="S2")
+    await world.until_asked(*["streaming_start"] * 3)
+    record = await world.tell("streaming.failed", failure_reason="x" * 10_000, stream_id="S3")
+    await world.until_asked(*["streaming_start"] * 3)
+    assert world.record.problems == [
+        "streaming failed: connection_failed",
+        "streaming failed: no reason given",
+        "streaming failed: " + "x" * 200,
+    ]
     assert record.state is CallState.ANSWERED
+    assert len(set(world.command_ids)) == 3
+    assert [line["event"] for line in world.warnings()] == ["streaming failed"] * 3
+
+
+async def test_the_same_failure_told_twice_counts_once(world: World) -> None:
+    await world.tell("call.answered")
+    for _ in range(3):
+        await world.tell("streaming.failed", stream_id="S1")
+    await world.until_asked("streaming_start", "streaming_start")
+
+
+async def test_a_stream_that_fails_before_its_request_has_answered_is_asked_for_again(world: World) -> None:
+    await world.tell("call.answered")
+    world.answer.clear()
+    await world.tell("streaming.failed", stream_id="S1")
+    await world.until_asked("streaming_start", "streaming_start")
+    await world.tell("streaming.failed", stream_id="S2")
+    world.answer.set()
+    await world.until_asked(*["streaming_start"] * 3)
+
+
+async def test_the_calls_next_events_do_not_wait_for_the_pause(log: Log) -> None:
+    async with a_world(log, first_pause=60.0) as world:
+        await world.tell("call.answered")
+        await world.tell("streaming.failed", stream_id="S1")
+        assert (await world.tell("call.hangup")).state is CallState.ENDED
+        assert world.actions == ["streaming_start"]
+
+
+async def test_a_call_that_ends_in_the_pause_gets_no_stream(world: World) -> None:
+    await world.tell("call.answered")
+    await world.tell("streaming.failed", stream_id="S1")
+    await world.tell("call.hangup")
+    await asyncio.sleep(0.05)
+    assert world.actions == ["streaming_start"]
 
 
 async def test_a_failed_stream_of_an_unheard_of_call_makes_no_state_up(world: World) -> None:
-    record = await world.tell("streaming.failed", failure_reason="x" * 10_000)
-    assert record.problems == ["streaming failed: " + "x" * 200]
+    record = await world.tell("streaming.failed", failure_reason="connection_failed")
+    assert record.problems == ["streaming failed: connection_failed"]
+    assert record.state is CallState.DIALLED
+    assert world.commands == []
+
+
+# --- after a restart ------------------------------------------------------------------------------------------------
+
+
+async def test_what_an_earlier_process_did_not_come_to_is_done(world: World) -> None:
+    world.directory.tell("v3:a", Initiated("incoming"))
+    world.directory.tell("v3:over", Initiated("incoming"), HungUp())
+    world.directory.tell("v3:asked", Initiated("outgoing"), StreamRequested("r"))
+    world.policy.resume()
+    await world.until_asked("answer")
+    await world.tell("call.initiated", direction="incoming")
+    assert world.actions == ["answer"]
+
+
+# --- what is not acted on -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("call_control_id", ["v3:a", None])
-async def test_an_unknown_event_or_one_of_no_call_changes_nothing(log: Log, call_control_id: str | None) -> None:
-    directory = CallDirectory()
-    policy = AnswerAndStream(None, directory, stream=stream, log=log.logger)
-    await policy.handle(an_event("call.dtmf.received", call_control_id, digit="5"))
+async def test_an_event_that_is_not_of_a_calls_life_or_of_no_call_changes_nothing(
+    log: Log, call_control_id: str | None
+) -> None:
+    world = World(None, log)
+    await world.handle(an_event("call.dtmf.received", call_control_id, digit="5"))
+    await world.handle(an_event("call.something.new", call_control_id))
     if call_control_id is None:
-        await policy.handle(an_event("call.initiated", None, direction="incoming"))
-    assert list(directory) == []
+        await world.handle(an_event("call.initiated", None, direction="incoming"))
+    assert list(world.directory) == []
 
 
-async def test_without_a_client_events_are_recorded_only(log: Log) -> None:
-    directory = CallDirectory()
-    policy = AnswerAndStream(None, directory, stream=stream, log=log.logger)
-    await policy.handle(an_event("call.initiated", direction="incoming"))
-    await policy.handle(an_event("call.answered"))
-    assert [record.state for record in directory] == [CallState.ANSWERED]
-    assert [record.problems for record in directory] == [[]]
+async def test_without_a_client_events_are_recorded_by_a_plain_call(log: Log) -> None:
+    world = World(None, log)
+    assert world.policy.handle(an_event("call.initiated", "v3:a", direction="incoming")) is None
+    assert world.policy.handle(an_event("call.answered", "v3:a")) is None
+    world.policy.resume()
+    assert [record.state for record in world.directory] == [CallState.ANSWERED]
+    assert [record.problems for record in world.directory] == [[]]

@@ -1,0 +1,38 @@
+"""The directory of calls with what was kept of earlier processes; every change of a call is kept."""
+
+from structlog.typing import FilteringBoundLogger
+
+from gateway.directory import CallDirectory, CallRecord
+from gateway.errors import StoreError
+from gateway.store.store import Store
+
+__all__ = ["restore_calls"]
+
+
+async def restore_calls(
+    store: Store, *, longest_call: float, log: FilteringBoundLogger, keep: int = 1000
+) -> CallDirectory:
+    """Make the directory.
+
+    Args:
+        store: Where the calls are kept.
+        longest_call: Seconds after which a call is over even if nobody told of its end.
+        log: Gets a line for each record that cannot be read.
+        keep: How many calls whose stream or life is over to remember, and how many of any kind to take back.
+
+    Raises:
+        StoreError: The store cannot be read.
+    """
+
+    def changed(record: CallRecord) -> None:
+        store.save_call(record.call_control_id, lambda: (record.state.name.lower(), record.started_at, record.freeze()))
+
+    directory = CallDirectory(keep_ended=keep, changed=changed)
+    for call_control_id, frozen in await store.calls(limit=keep):
+        try:
+            record = CallRecord.thaw(call_control_id, frozen)
+        except StoreError as error:
+            log.warning("call not restored", call_control_id=call_control_id, error=str(error))
+        else:
+            directory.restore(record, longest_call=longest_call)
+    return directory

@@ -1,0 +1,1 @@
+"""What must outlive the process: webhooks, calls and commands, in one small database."""

@@ -1,0 +1,233 @@
+"""What is kept, in words of the gateway: webhooks that were taken, calls, commands.
+
+All that is written goes through the writer; what is read is read at the start of the process, or for an operator.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import Dialect, bindparam, delete, func, insert, null, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.sql import ClauseElement, Executable
+from structlog.typing import FilteringBoundLogger
+
+from gateway.errors import StoreError
+from gateway.store.database import describe, open_database
+from gateway.store.records import CommandRecord, KeptWebhook
+from gateway.store.schema import calls, commands, webhooks
+from gateway.store.writer import Row, Settled, Statement, Writer
+
+__all__ = ["Store", "open_store", "save_call"]
+
+_CLOSE_TIMEOUT: Final = 10.0
+_PRUNE_INTERVAL: Final = 3600.0
+_DAY: Final = 86_400.0
+
+_KEEP_WEBHOOK: Final = insert(webhooks)
+_FINISH_WEBHOOK: Final = update(webhooks).where(webhooks.c.seq == bindparam("finished")).values(body=null())
+_FORGET_WEBHOOKS: Final = delete(webhooks).where(webhooks.c.seq <= bindparam("newest"), webhooks.c.body.is_(None))
+_FORGET_CALLS: Final = delete(calls).where(calls.c.started_at < bindparam("oldest"))
+_SAVE_COMMAND: Final = insert(commands).values({name: bindparam(name) for name in CommandRecord._fields})
+_FORGET_COMMANDS: Final = delete(commands).where(commands.c.sent_at < bindparam("oldest"))
+
+
+def save_call(dialect: Dialect) -> ClauseElement:
+    """The statement that writes a call's record over the one that is there; SQLAlchemy has it by database."""
+    inserted: Any = (postgresql if dialect.name == "postgresql" else sqlite).insert(calls)
+    values = {name: inserted.excluded[name] for name in ("state", "updated_at", "record")}
+    statement: ClauseElement = inserted.on_conflict_do_update(index_elements=["call_control_id"], set_=values)
+    return statement
+
+
+@asynccontextmanager
+async def open_store(
+    path: Path,
+    *,
+    log: FilteringBoundLogger,
+    remember: int = 50_000,
+    keep_days: float = 30.0,
+    clock: Callable[[], float] = time.time,
+) -> AsyncIterator["Store"]:
+    """Open the store; leaving the context writes what is left.
+
+    Args:
+        path: The database's file.
+        log: Told when the store begins to fail, and when it works again.
+        remember: How many ids of handled webhooks to keep, so that duplicates are known.
+        keep_days: Days that calls and commands are kept.
+        clock: Unix time, in seconds.
+
+    Raises:
+        StoreError: It cannot be opened.
+    """
+    async with open_database(path) as engine:
+        writer = Writer(engine, log=log)
+        store = Store(engine, writer, remember=remember, keep_days=keep_days, clock=clock)
+        await store.begin()
+        stack = AsyncExitStack()  # a task group that is not told of the block's errors: it would wrap them
+        tasks = await stack.enter_async_context(asyncio.TaskGroup())
+        writing = tasks.create_task(writer.run(), name="store")
+        pruning = tasks.create_task(store.prune_for_ever(), name="store pruning")
+        try:
+            yield store
+        finally:
+            pruning.cancel()
+            writer.close()
+            await asyncio.wait((writing,), timeout=_CLOSE_TIMEOUT)
+            writing.cancel()
+            await stack.aclose()
+
+
+class Store:
+    """See the module; made by `open_store`."""
+
+    def __init__(
+        self, engine: AsyncEngine, writer: Writer, *, remember: int, keep_days: float, clock: Callable[[], float]
+    ) -> None:
+        self._engine = engine
+        self._writer = writer
+        self._remember = remember
+        self._keep_days = keep_days
+        self._clock = clock
+        self._seq = 0
+        dialect = engine.dialect
+        self._keep_webhook = Statement(_KEEP_WEBHOOK, dialect)
+        self._finish_webhook = Statement(_FINISH_WEBHOOK, dialect)
+        self._forget_webhooks = Statement(_FORGET_WEBHOOKS, dialect)
+        self._save_call = Statement(save_call(dialect), dialect)
+        self._forget_calls = Statement(_FORGET_CALLS, dialect)
+        self._save_command = Statement(_SAVE_COMMAND, dialect)
+        self._forget_commands = Statement(_FORGET_COMMANDS, dialect)
+
+    @property
+    def failure(self) -> str | None:
+        """Why the last attempt to write failed; None if it did not."""
+        return self._writer.failure
+
+    def describe(self) -> dict[str, Any]:
+        """Counters as JSON-ready values."""
+        writer = self._writer
+        return {"failure": writer.failure, "commits": writer.commits, "rows_lost": writer.rows_lost}
+
+    async def begin(self) -> None:
+        """Read where the numbers of webhooks stand."""
+        (row,) = await self._read(select(func.max(webhooks.c.seq)))
+        self._seq = row[0] or 0
+
+    # --- webhooks -------------------------------------------------------------------------------------------------
+
+    def keep_webhook(self, event_id: str, body: bytes, settled: Settled) -> int:
+        """Write a webhook that is to be answered as soon as it is safe.
+
+        Args:
+            event_id: Its `data.id`.
+            body: Raw; kept until the webhook is finished.
+            settled: Told once it is committed, or that it was not: then it is not kept.
+
+        Returns:
+            Its number here, for `finish_webhook`.
+        """
+        self._seq += 1
+        row = (self._seq, event_id, self._clock(), 1, body.decode())  # the columns of the table
+        self._writer.write(self._keep_webhook, row, settled)
+        return self._seq
+
+    def finish_webhook(self, seq: int) -> None:
+        """Note that a webhook was handled: its body is dropped, its id stays for a while."""
+        self._writer.write_later(self._finish_webhook, (seq,))
+
+    async def unfinished_webhooks(self) -> list[KeptWebhook]:
+        """The webhooks that another process answered and did not finish, oldest first; counts the attempt."""
+        unfinished = webhooks.c.body.is_not(None)
+        try:
+            async with self._engine.begin() as connection:
+                await connection.execute(update(webhooks).where(unfinished).values(attempts=webhooks.c.attempts + 1))
+                columns = (webhooks.c.seq, webhooks.c.event_id, webhooks.c.received_at, webhooks.c.attempts)
+                rows = await connection.execute(
+                    select(*columns, webhooks.c.body).where(unfinished).order_by(webhooks.c.seq)
+                )
+                return [KeptWebhook(*row[:-1], row[-1].encode()) for row in rows]
+        except SQLAlchemyError as error:
+            raise _unreadable(error) from error
+
+    async def event_ids(self) -> list[str]:
+        """The ids of the last webhooks, oldest first."""
+        rows = await self._read(select(webhooks.c.event_id).order_by(webhooks.c.seq.desc()).limit(self._remember))
+        return [row[0] for row in reversed(rows)]
+
+    # --- calls and commands ---------------------------------------------------------------------------------------
+
+    def save_call(self, call_control_id: str, describe_call: Callable[[], tuple[str, float, bytes]]) -> None:
+        """Write a call's record soon.
+
+        Args:
+            call_control_id: Telnyx's id.
+            describe_call: Gives its state, when it began (Unix time), and its record as JSON. Called as it is
+                written, so that many changes in a moment cost one row.
+        """
+
+        def row() -> Row:
+            state, started_at, record = describe_call()
+            return call_control_id, state, started_at, self._clock(), record.decode()  # the columns of the table
+
+        self._writer.replace_later(self._save_call, call_control_id, row)
+
+    async def calls(self, limit: int) -> list[tuple[str, bytes]]:
+        """The ids and records of the newest calls, oldest first."""
+        rows = await self._read(
+            select(calls.c.call_control_id, calls.c.record).order_by(calls.c.started_at.desc()).limit(limit)
+        )
+        return [(row[0], row[1].encode()) for row in reversed(rows)]
+
+    async def find_call(self, call_control_id: str) -> bytes | None:
+        """One call's record, or None."""
+        rows = await self._read(select(calls.c.record).where(calls.c.call_control_id == call_control_id))
+        return rows[0][0].encode() if rows else None
+
+    def save_command(self, command: CommandRecord) -> None:
+        """Write soon what became of a command."""
+        self._writer.write_later(self._save_command, self._save_command.row(command._asdict()))
+
+    async def commands_of(self, call_control_id: str, *, limit: int = 100) -> list[dict[str, Any]]:
+        """The last commands to a call, oldest first, as JSON-ready values."""
+        await self._writer.flush()
+        columns = [column for column in commands.c if column.name not in ("seq", "call_control_id")]
+        found = select(*columns).where(commands.c.call_control_id == call_control_id)
+        rows = await self._read(found.order_by(commands.c.seq.desc()).limit(limit))
+        return [{column.name: value for column, value in zip(columns, row, strict=True)} for row in reversed(rows)]
+
+    # --- upkeep ---------------------------------------------------------------------------------------------------
+
+    async def flush(self) -> None:
+        """Wait until all that was handed in was written, or could not be."""
+        await self._writer.flush()
+
+    def prune(self) -> None:
+        """Forget the ids that are too many, and what is too old."""
+        self._writer.write_later(self._forget_webhooks, (self._seq - self._remember,))
+        oldest = self._clock() - self._keep_days * _DAY
+        self._writer.write_later(self._forget_calls, (oldest,))
+        self._writer.write_later(self._forget_commands, (oldest,))
+
+    async def prune_for_ever(self) -> None:
+        """Prune now and every hour."""
+        while True:
+            self.prune()
+            await asyncio.sleep(_PRUNE_INTERVAL)
+
+    async def _read(self, statement: Executable) -> list[Any]:
+        try:
+            async with self._engine.connect() as connection:
+                return list(await connection.execute(statement))
+        except SQLAlchemyError as error:
+            raise _unreadable(error) from error
+
+
+def _unreadable(error: SQLAlchemyError) -> StoreError:
+    return StoreError(f"the store cannot be read: {describe(error)}")
