@@ -1,21 +1,37 @@
 """The contract of a sink: one plain call for each frame, and a life that is a context manager.
 
-A sink that has to wait (for a disk, a socket, a model) takes the frame, returns, and waits somewhere else: the call
-that it listens to, and all others, stand still while `write` runs.
+A sink that has to wait (for a disk, a socket, a model) says so in its `delivery`; it then gets its frames in a task, a
+thread or a process of its own. All others take the frame and return at once: the call that they listen to, and all
+other calls, stand still while `write` runs.
 """
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager
-from typing import Any, Protocol, TypeAlias
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from typing import Any, Final, Protocol, TypeAlias
 
 import msgspec
 
 from gateway.media.frame import AudioFrame, FrameTrack
 
-__all__ = ["INBOUND", "AudioSink", "SinkFactory", "StreamInfo"]
+__all__ = [
+    "ALL_TRACKS",
+    "BOTH_SIDES",
+    "INBOUND",
+    "AsyncAudioSink",
+    "AudioSink",
+    "SinkFactory",
+    "SinkSource",
+    "StreamInfo",
+]
 
-INBOUND: frozenset[FrameTrack] = frozenset({"inbound"})
+INBOUND: Final[frozenset[FrameTrack]] = frozenset({"inbound"})
 """What most sinks want: the caller alone. With `outbound` as well, a transcriber would hear the agent speak."""
+
+BOTH_SIDES: Final[frozenset[FrameTrack]] = frozenset({"inbound", "played"})
+"""The caller and the application."""
+
+ALL_TRACKS: Final[frozenset[FrameTrack]] = frozenset({"inbound", "outbound", "played"})
+"""Every track there can be."""
 
 
 class StreamInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,12 +43,13 @@ class StreamInfo(msgspec.Struct, frozen=True, kw_only=True):
         call_session_id: Telnyx's id that the legs of one call share.
         inbound_encoding: Codec of what comes in, by its RFC 3551 name; the same for both carrier tracks.
         inbound_sample_rate: Real sampling of `inbound` and `outbound` frames, in Hz.
-        played_encoding: Codec of what the application plays.
+        played_encoding: Codec of what the application plays; empty for a forked call, in which nothing can be played.
         played_sample_rate: Real sampling of `played` frames, in Hz.
         client_state: As Telnyx sent it, base64.
         custom_parameters: As Telnyx sent them.
         started_at: Unix time of the `start` message.
-        report: The stream's counters, gap ledger and end, as JSON-ready values; complete once the sink closes.
+        report: The stream's counters, gap ledger and end, as JSON-ready values; complete once the sink closes. Empty
+            in a worker process.
     """
 
     call_control_id: str
@@ -52,7 +69,7 @@ class AudioSink(Protocol):
     """Takes the frames of one stream.
 
     A sink may have a method `describe()` as well: JSON-ready values for the call's record, such as where a recording
-    lies.
+    lies. It is called from the event loop, whoever calls `write`.
 
     Attributes:
         tracks: The tracks it wants to hear.
@@ -61,14 +78,41 @@ class AudioSink(Protocol):
     tracks: frozenset[FrameTrack]
 
     def write(self, frame: AudioFrame) -> None:
-        """Take one frame; return at once.
+        """Take one frame; return at once, unless the sink's `delivery` is by thread or process.
 
-        Frames of one track come in the order of their timestamps, none missing and none twice.
+        Frames of one track come in the order of their timestamps, none missing and none twice, unless the sink's own
+        buffer overflows or it fails; that is counted.
 
         Raises:
             SinkError: The sink is stopped and closed, the call goes on. Any other exception counts as that.
         """
 
 
+class AsyncAudioSink(Protocol):
+    """The same for a sink that waits on the event loop: its `delivery` is by task.
+
+    Attributes:
+        tracks: See `AudioSink`.
+    """
+
+    tracks: frozenset[FrameTrack]
+
+    async def write(self, frame: AudioFrame) -> None:
+        """Take one frame, waiting if need be; meanwhile the next ones are kept in the sink's buffer."""
+
+
 SinkFactory: TypeAlias = Callable[[StreamInfo], AbstractAsyncContextManager[AudioSink]]
 """Opens a sink for one stream; leaving the context closes it, whatever ended the stream."""
+
+SinkSource: TypeAlias = Callable[
+    [StreamInfo],
+    AudioSink
+    | AsyncAudioSink
+    | AbstractAsyncContextManager[AudioSink | AsyncAudioSink]
+    | AbstractContextManager[AudioSink | AsyncAudioSink],
+]
+"""What makes the sink of one stream: a class, or a function such as a `SinkFactory`.
+
+What it gives is the sink, or a context manager that opens and closes it. It may have an attribute `delivery`: how the
+sink wants its frames.
+"""

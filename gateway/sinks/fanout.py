@@ -1,13 +1,21 @@
 """From one frame to every sink that wants it: a plain call each, and one sink's failure is that sink's."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from itertools import count
 from typing import Any
 
 from structlog.typing import FilteringBoundLogger
 
-from gateway.media.frame import AudioFrame
-from gateway.sinks.base import SinkFactory, StreamInfo
+from gateway.media.frame import AudioFrame, FrameTrack
+from gateway.sinks.base import ALL_TRACKS, SinkSource, StreamInfo
+from gateway.sinks.buffered import WakeAt
+from gateway.sinks.events import SinkEvent
+from gateway.sinks.preroll import Preroll
+from gateway.sinks.resampled import SINK_ERRORS, Resampled
+from gateway.sinks.services import SinkServices
 from gateway.sinks.slot import SinkSlot
 
 __all__ = ["FanOut"]
@@ -17,33 +25,62 @@ class FanOut:
     """The sinks of one stream. Frames may come before the sinks run: their slots keep them.
 
     Args:
-        factories: The sinks to open, by name.
+        sources: What makes the sinks, by name.
         log: The call's.
+        services: What the sinks of all calls share.
+        clock: Monotonic seconds.
+        wake_at: On the same clock, for the sinks that are behind a buffer; the event loop's own timers if None.
+        on_event: Told what happens to the sinks; must not raise.
     """
 
-    def __init__(self, factories: Mapping[str, SinkFactory], *, log: FilteringBoundLogger) -> None:
-        self._log = log
+    def __init__(
+        self,
+        sources: Mapping[str, SinkSource],
+        *,
+        log: FilteringBoundLogger,
+        services: SinkServices | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        wake_at: WakeAt | None = None,
+        on_event: Callable[[SinkEvent], None] | None = None,
+    ) -> None:
+        self._services = services or SinkServices()
+        self._make_slot = partial(
+            SinkSlot, log=log, services=self._services, clock=clock, wake_at=wake_at, on_event=on_event
+        )
         self._slots: list[SinkSlot] = []
-        self._hearing: dict[str, tuple[Callable[[AudioFrame], None], ...]] = {}
+        self._routes: dict[FrameTrack, _Route] = {track: _Route() for track in sorted(ALL_TRACKS)}
+        self._preroll = Preroll(self._services.preroll) if self._services.preroll > 0 else None
         self._running: tuple[asyncio.TaskGroup, StreamInfo] | None = None
+        for name, source in sources.items():
+            self.add(name, source)
         self._sort()
-        for name, factory in factories.items():
-            self.add(name, factory)
 
     def write(self, frame: AudioFrame) -> None:
         """Hand a frame to every sink that wants its track. Never raises."""
-        for write in self._hearing[frame.track]:
+        route = self._routes[frame.track]
+        route.frames += 1
+        for write in route.writes:
             try:
                 write(frame)
-            except Exception as error:  # noqa: BLE001 - one sink's failure is that sink's
+            except SINK_ERRORS as error:
                 self._failed(write, error)
 
-    def add(self, name: str, factory: SinkFactory) -> SinkSlot:
-        """Give a further sink its place; it opens at once if the others run already."""
-        if any(slot.name == name for slot in self._slots):
-            name = f"{name} {len(self._slots) + 1}"  # each has its own line in the report
-        slot = SinkSlot(name, factory, log=self._log)
+    def add(self, name: str, source: SinkSource, *, early: Sequence[AudioFrame] = ()) -> SinkSlot:
+        """Give a further sink its place; it opens at once if the others run already.
+
+        Args:
+            name: For logs and reports; the second of this name is `name 2` there.
+            source: Makes the sink.
+            early: What it is to get first, unless it asks for what was heard before, and that is kept.
+        """
+        taken = {slot.name for slot in self._slots}
+        names = (name if number == 1 else f"{name} {number}" for number in count(1))
+        slot = self._make_slot(next(name for name in names if name not in taken), source)
+        slot.tally.came = partial(self._came, slot)
         self._slots.append(slot)
+        if self._preroll is not None and slot.delivery.preroll > 0:
+            early = self._preroll.last(slot.delivery.preroll)
+        self._prime(slot, early)
         self._sort()
         if self._running is not None:
             self._run(slot)
@@ -52,17 +89,29 @@ class FanOut:
     def run(self, tasks: asyncio.TaskGroup, info: StreamInfo) -> None:
         """Open the sinks, each in a task of its own, which ends as the sink has closed."""
         self._running = tasks, info
+        if self._services.watch is not None:
+            self._services.watch.add(self)
         for slot in self._slots:
             self._run(slot)
 
     def release(self) -> None:
         """Let the sinks close: there will be no further frame."""
         self._running = None
+        if self._services.watch is not None:
+            self._services.watch.discard(self)
+        for route in self._routes.values():
+            for resampled in route.resampled.values():
+                resampled.finish()
         for slot in self._slots:
             slot.release()
 
+    def loop_stalled(self) -> None:
+        """See `StallWatch`."""
+        for slot in self._slots:
+            slot.watch()
+
     def describe(self) -> dict[str, Any]:
-        """Each sink's state by its name, as JSON-ready values."""
+        """Each sink's state and counters by its name, as JSON-ready values."""
         return {slot.name: slot.describe() for slot in self._slots}
 
     def _run(self, slot: SinkSlot) -> None:
@@ -72,11 +121,53 @@ class FanOut:
 
     def _sort(self) -> None:
         """Note what is to be called with a frame of each track."""
-        for track in ("inbound", "outbound", "played"):
-            self._hearing[track] = tuple(slot.write for slot in self._slots if slot.hears(track))
+        for track, route in self._routes.items():
+            hearing = [slot for slot in self._slots if slot.hears(track)]
+            rates = dict.fromkeys(slot.delivery.sample_rate for slot in hearing)
+            writes: list[Callable[[AudioFrame], None]] = [] if self._preroll is None else [self._preroll.write]
+            resampled = {}
+            for rate in rates:
+                group = tuple(slot.write for slot in hearing if slot.delivery.sample_rate == rate)
+                if rate is None:
+                    writes += group
+                else:
+                    shared = resampled[rate] = route.resampled.get(rate) or Resampled(rate, self._failed)
+                    shared.writes = group
+                    writes.append(shared.write)
+            route.writes, route.resampled = tuple(writes), resampled
 
-    def _failed(self, write: Callable[[AudioFrame], None], error: Exception) -> None:
+    def _prime(self, slot: SinkSlot, frames: Sequence[AudioFrame]) -> None:
+        """Give a sink that joins what was heard before, and so that what follows fits to the sample."""
+        rate = slot.delivery.sample_rate
+        primed: dict[FrameTrack, Resampled] = {}
+        for frame in frames:
+            if frame.track not in primed:
+                primed[frame.track] = Resampled(rate or frame.sample_rate, self._failed, slot.write)
+            primed[frame.track].write(frame)
+        if rate is not None:
+            for track, resampled in primed.items():
+                self._routes[track].resampled.setdefault(rate, resampled)
+
+    def _came(self, slot: SinkSlot) -> int:
+        return sum(self._routes[track].frames for track in slot.tracks)
+
+    def _failed(self, write: Callable[[AudioFrame], None], error: BaseException) -> None:
+        """A sink raised, or the conversion that some share: there is none between the two rates."""
         for slot in self._slots:
-            if slot.write == write:
-                slot.fail(error)
-        self._sort()
+            if slot.write == write or any(
+                shared.write == write and slot.write in shared.writes
+                for route in self._routes.values()
+                for shared in route.resampled.values()
+            ):
+                slot.fail(error, frames=1)
+
+
+class _Route:
+    """One track: how many frames there were, and what is called with each."""
+
+    __slots__ = ("frames", "resampled", "writes")
+
+    def __init__(self) -> None:
+        self.frames = 0
+        self.writes: tuple[Callable[[AudioFrame], None], ...] = ()
+        self.resampled: dict[int, Resampled] = {}

@@ -1,125 +1,258 @@
-"""Takes the frames of one stream, a hundred times a second: an append, nothing else."""
+"""Takes the frames of one stream, a hundred times a second: a frame's usual way is one copy into the window.
 
+All that is rare (the first frame, a jump, sound that is told late, two rates, a pause, the end) takes the long way: the
+limit of the short one is zero then. Positions are those of the frames; the file begins where the first of them does.
+"""
+
+from collections.abc import Callable
 from typing import Any
+
+import numpy as np
 
 from gateway.errors import SinkError
 from gateway.media.frame import AudioFrame, FrameTrack
-from gateway.sinks.recorder.recording import Piece, Recording, Sound
+from gateway.sinks.recorder.recording import Late, Recording, Sound
+from gateway.sinks.recorder.window import BlockPool, Stretch, Window
 
-__all__ = ["RecorderSink"]
+__all__ = ["G711RecorderSink", "RecorderSink"]
 
 
 class RecorderSink:
     """The recorder's ear in one stream.
 
-    Attributes:
-        tracks: `inbound`, to the left channel, and `played`, to the right.
+    Args:
         recording: Where the sound goes.
+        pool: Has the blocks for it.
+        on_end: Told once, when the recording ends by `stop` or by itself.
+
+    Attributes:
+        tracks: `inbound`, the caller; and `played`, the application, or `outbound` of a forked call.
+        recording: As given.
         folder: Where the recording lies, or will in a moment: the writer thread makes it.
+        pool: As given.
     """
 
-    __slots__ = ("_inbound", "_played", "folder", "recording")
+    __slots__ = (
+        "_careful_until",
+        "_full",
+        "_late",
+        "_now",
+        "_on_end",
+        "_paused",
+        "_pieces",
+        "_refused",
+        "_silent_until",
+        "_window",
+        "folder",
+        "pool",
+        "recording",
+        "tracks",
+    )
 
-    tracks: frozenset[FrameTrack] = frozenset({"inbound", "played"})
-
-    def __init__(self, recording: Recording) -> None:
+    def __init__(self, recording: Recording, pool: BlockPool, *, on_end: Callable[["RecorderSink"], None]) -> None:
         self.recording = recording
         self.folder = recording.folder
-        self._inbound = _Waiting(recording.info.inbound_sample_rate)
-        self._played = _Waiting(recording.info.played_sample_rate)
+        self._pieces = recording.pieces
+        self.tracks: frozenset[FrameTrack] = frozenset(recording.tracks)
+        self.pool = pool
+        self._window = Window(pool, sample_rate=recording.sample_rate, kept=pool.kept if recording.one_rate else 0)
+        self._full: list[Stretch] = []
+        self._late: list[Late] = []
+        self._now = 0  # end of the later track, known on the long way only
+        self._paused = False
+        self._refused = False
+        self._silent_until = 0  # sound from before it was paused
+        self._careful_until = 0  # until all of that has been told
+        self._on_end = on_end
 
     def __str__(self) -> str:
         return f"Recorder({self.folder.name})"
 
     def write(self, frame: AudioFrame) -> None:
-        """Take one frame; it is in the file within a second.
+        """Take one frame; it is in the file within a second. Does nothing once the recording has ended.
 
         Raises:
-            SinkError: The recording has stopped, or the frame is not at the rate the stream was opened with.
+            SinkError: The recording has failed, or the frame is not at the rate the stream was opened with.
         """
-        if self.recording.stopped is not None:
-            raise SinkError(f"recording {self.folder.name} has stopped: {self.recording.stopped}")
-        waiting = self._inbound if frame.track == "inbound" else self._played
-        samples: Any = frame.samples  # to numpy's type stubs an array is no buffer before Python 3.12
-        filled = waiting.filled
-        fill = filled + len(samples)
-        if frame.timestamp != waiting.end or fill > waiting.room:
-            self._begin(waiting, frame)
-            filled, fill = 0, len(samples)
-        waiting.samples[filled:fill] = samples
-        waiting.filled = fill
-        waiting.end += len(samples)
-        waiting.frames += 1
+        window, samples = self._window, frame.samples
+        at = frame.timestamp - window.start
+        end = at + len(samples)
+        if at < 0 or end > window.limit or frame.sample_rate != window.sample_rate:
+            self._write_the_long_way(frame)
+            return
+        if frame.track == "inbound":
+            window.left[at:end] = samples
+        else:
+            window.right[at:end] = samples
+            self._pieces.add(frame.timestamp, end - at)
+        if end > window.filled:
+            window.filled = end
+        window.frames += 1
+
+    # --- what can be asked of it ----------------------------------------------------------------------------------
+
+    def pause(self) -> None:
+        """Record silence from now on; the time goes on."""
+        if not self._paused and self.recording.ended is None:
+            self._paused = True
+            self._window.limit = 0
+            self.recording.pauses.append([self._end(), 0])
+
+    def resume(self) -> None:
+        """Record again; what is told only now and was heard in the pause stays silent."""
+        if self._paused:
+            self._paused = False
+            self._silent_until = self._end()
+            self._careful_until = self._silent_until + self.recording.sample_rate
+            pause = self.recording.pauses[-1]
+            pause[1] = self._silent_until - pause[0]
+
+    def stop(self, reason: str = "stop") -> None:
+        """End the recording; the call goes on. Does nothing the second time."""
+        if self.recording.ended is None:
+            self.resume()
+            self._window.limit = 0
+            self.recording.ended = reason
+            self._on_end(self)
 
     def describe(self) -> dict[str, Any]:
-        """Where the recording lies, and what went wrong with it, as JSON-ready values."""
-        return {"recording": self.folder.name, "problems": list(self.recording.problems)}
+        """Where the recording lies, and how it stands with it, as JSON-ready values."""
+        recording = self.recording
+        return {
+            "recording": self.folder.name,
+            "ended": recording.ended,
+            "paused": self._paused,
+            "problems": list(recording.problems),
+        }
+
+    # --- its turns ------------------------------------------------------------------------------------------------
 
     def take(self) -> Sound:
-        """All sound that waits; none is left."""
-        frames = self._inbound.frames + self._played.frames
-        return Sound(self._inbound.take(), self._played.take(), frames)
+        """All sound that waits; of what came since the last turn, none is left."""
+        window = self._window
+        if window.frames:
+            self._move_to(window.end)
+        sound = Sound(self._full, self._late, window.frames)
+        self._full, self._late, window.frames = [], [], 0
+        return sound
+
+    def refuse(self) -> bool:
+        """The recording has failed: the next frame is told so. Returns whether this is new."""
+        new, self._refused, self._window.limit = not self._refused, True, 0
+        return new
 
     def seconds_waiting(self) -> float:
-        """How much sound waits, of the track with more of it."""
-        return max(self._inbound.seconds(), self._played.seconds())
+        """How much sound waits; what waits twice, as it is kept from one block to the next, counts once."""
+        rates, window = self.recording.tracks, self._window
+        lengths = [stretch.length for stretch in self._full] + [window.filled if window.frames else 0]
+        rows = lengths[0] + sum(max(0, length - window.kept) for length in lengths[1:])
+        return rows / window.sample_rate + sum(len(piece.sound) / rates[piece.track] for piece in self._late)
 
-    def _begin(self, waiting: "_Waiting", frame: AudioFrame) -> None:
-        """Begin a new piece: with the first frame after `take`, after each jump, and where the last one is full."""
-        if frame.sample_rate != waiting.sample_rate:
-            self.recording.fail(f"{frame.track} came at {frame.sample_rate} Hz, not at {waiting.sample_rate} Hz")
-            raise SinkError(self.recording.stopped)
-        waiting.begin(frame.timestamp, len(frame.samples))
+    # --- the long way ---------------------------------------------------------------------------------------------
+
+    def _write_the_long_way(self, frame: AudioFrame) -> None:
+        recording = self.recording
+        if recording.problems:
+            self._window.limit = 0
+            raise SinkError(f"recording {self.folder.name} has failed: {recording.problems[0]}")
+        if recording.ended is not None:
+            return
+        if frame.sample_rate != recording.tracks[frame.track]:
+            recording.fail(f"{frame.track} came at {frame.sample_rate} Hz, not at {recording.tracks[frame.track]} Hz")
+            raise SinkError(recording.problems[-1])
+        if recording.origin is None:
+            recording.origin = self._window.start = self._at_file_rate(frame, 0)
+        self._window.frames += 1
+        self._now = max(self._end(), self._at_file_rate(frame, len(frame.samples)))
+        sound = self._wanted(frame)
+        if frame.sample_rate != recording.sample_rate:
+            self._late.append(Late(frame.track, frame.timestamp, sound))
+        else:
+            self._place(frame.track, frame.timestamp, sound)
+        self._set_limit()
+        if recording.last is not None and self._now >= recording.last:
+            self.stop("max_length")
+
+    def _wanted(self, frame: AudioFrame) -> Any:
+        """What is to be recorded of a frame, as it waits for its turn."""
+        recording, sound = self.recording, self._waiting(frame)
+        if recording.last is not None:
+            sound = sound[: max(0, recording.last * frame.sample_rate // recording.sample_rate - frame.timestamp)]
+        silent = self._silent_until * frame.sample_rate // recording.sample_rate - frame.timestamp
+        if self._paused or silent > 0:
+            sound = np.array(sound)
+            sound[: None if self._paused else silent] = recording.sound.waiting[1]
+        elif frame.track != "inbound":
+            self._pieces.add(frame.timestamp, len(sound))
+        return sound
+
+    def _waiting(self, frame: AudioFrame) -> Any:
+        """The frame's sound as it waits for its turn."""
+        return frame.samples
+
+    def _place(self, track: FrameTrack, position: int, sound: Any) -> None:
+        """Put sound into the window, of which more than one may be needed; what it has left behind is late."""
+        window = self._window
+        while len(sound):
+            at = position - window.start
+            if at >= window.room:
+                self._move_to(position)
+                continue
+            part = sound[: -at if at < 0 else window.room - at]
+            if at < 0:
+                self._late.append(Late(track, position, part))
+            else:
+                column = window.left if track == "inbound" else window.right
+                column[at : at + len(part)] = part
+                window.filled = max(window.filled, at + len(part))
+            position += len(part)
+            sound = sound[len(part) :]
+
+    def _move_to(self, position: int) -> None:
+        stretch = self._window.move_to(position)
+        if stretch.length:
+            self._full.append(stretch)
+        else:
+            self.pool.give_back(stretch.block)
+        if self._window.limit:
+            self._set_limit()
+
+    def _set_limit(self) -> None:
+        """Let the short way have what needs none of the long one's care."""
+        window, last = self._window, self.recording.last
+        careful = self._paused or self._now < self._careful_until
+        window.limit = 0 if careful else window.room if last is None else min(window.room, last - window.start)
+
+    def _end(self) -> int:
+        """Where the later track ends."""
+        return max(self._now, self._window.end)
+
+    def _at_file_rate(self, frame: AudioFrame, offset: int) -> int:
+        return (frame.timestamp + offset) * self.recording.sample_rate // frame.sample_rate
 
 
-class _Waiting:
-    """The sound of one track that waits for its turn: pieces, and the end of the last.
+class G711RecorderSink(RecorderSink):
+    """The same for a file that has the octets of G.711 as they came: they wait as they are."""
 
-    A piece is a buffer of fixed room: hundreds of them that grow side by side, frame by frame, keep moving in memory.
-    Two buffers take turns, as `take` is called when the sound it gave before is written.
-    """
+    __slots__ = ()
 
-    __slots__ = ("_buffer", "_pieces", "_spare", "end", "filled", "frames", "room", "sample_rate", "samples")
+    def write(self, frame: AudioFrame) -> None:
+        """See `RecorderSink`."""
+        window, at = self._window, frame.timestamp - self._window.start
+        end = at + len(frame.samples)
+        if at < 0 or end > window.limit or frame.sample_rate != window.sample_rate:
+            self._write_the_long_way(frame)
+            return
+        if frame.track == "inbound":
+            window.left[at:end] = self._waiting(frame)
+        else:
+            window.right[at:end] = self._waiting(frame)
+            self._pieces.add(frame.timestamp, end - at)
+        if end > window.filled:
+            window.filled = end
+        window.frames += 1
 
-    def __init__(self, sample_rate: int) -> None:
-        self.sample_rate = sample_rate
-        self._pieces: list[Piece] = []
-        self._buffer = self._spare = _NOTHING
-        self._clear()
-
-    def begin(self, position: int, least: int) -> None:
-        self._close_piece()
-        self.room = max(self.sample_rate, least)  # a second, a little more than waits between two turns
-        if len(self._spare) < self.room:
-            self._spare = memoryview(bytearray(2 * self.room)).cast("h")
-        self.samples, self._spare = self._spare, _NOTHING
-        self.room = len(self.samples)
-        self.filled = 0
-        self.end = position
-        self._pieces.append((position, self.samples))
-
-    def seconds(self) -> float:
-        return (sum(len(samples) for _, samples in self._pieces[:-1]) + self.filled) / self.sample_rate
-
-    def take(self) -> list[Piece]:
-        self._close_piece()
-        pieces = self._pieces
-        self._spare, self._buffer = self._buffer, self.samples
-        self._clear()
-        return pieces
-
-    def _close_piece(self) -> None:
-        """Cut the last piece to what is in it."""
-        if self._pieces:
-            position, samples = self._pieces[-1]
-            self._pieces[-1] = (position, samples[: self.filled])
-
-    def _clear(self) -> None:
-        self._pieces = []
-        self.samples = _NOTHING
-        self.room = self.filled = 0
-        self.end = -1  # no frame's position, so that the next begins a piece
-        self.frames = 0
-
-
-_NOTHING = memoryview(b"").cast("h")
+    def _waiting(self, frame: AudioFrame) -> Any:
+        if len(frame.payload) == len(frame.samples):
+            return frame.payload
+        return self.recording.sound.encoding.encode(frame.samples)

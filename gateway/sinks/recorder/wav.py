@@ -1,154 +1,180 @@
-"""A WAV file with two channels that grow side by side, each where it likes, and that can be played at any moment.
+"""The file of a recording while it grows: a WAV that can be played at any moment.
 
-Source: Multimedia Programming Interface and Data Specifications 1.0 (IBM and Microsoft, 1991), chapter 3, "Waveform
-Audio File Format": a RIFF chunk holding a `fmt ` and a `data` chunk, all numbers little-endian.
+One write takes what was heard since the last one: the samples, and nothing else, as each further call of the system
+costs the event loop a turn of the interpreter's lock. So the header is right only in the end; until then it says that
+the sound goes on to the end of the file.
 """
 
-import errno
+import fcntl
 import os
-import struct
-from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, Protocol
 
 import numpy as np
 
-from audio_codecs import Samples
+from gateway.sinks.recorder.encoding import FileFormat, Heard, Rows
+from gateway.sinks.recorder.riff import read_header, wav_header
 
-__all__ = ["MAX_SAMPLES", "Segment", "WavFile"]
+__all__ = ["SoundFile", "WavFile", "claim"]
 
-_CHANNELS = 2
-_FRAME_BYTES = 2 * _CHANNELS
-_HEADER = struct.Struct("<4sI4s4sIHHIIHH4sI")
-_RIFF_OVERHEAD = _HEADER.size - 8  # the RIFF chunk's size leaves out its own name and size
-
-MAX_SAMPLES = (0xFFFF_FFFF - _RIFF_OVERHEAD) // _FRAME_BYTES
-"""How long a channel can be: the RIFF chunk tells its size in 32 bits."""
-
-_NEAR = 8000
-"""Segments at most so many samples apart are written as one block, those further apart as several with a hole between:
-so a block is never much larger than the sound in it, however far apart the channels are."""
+_PIECE: Final = 1 << 18  # octets of silence written at once
 
 
-class Segment(NamedTuple):
-    """A stretch of sound of one channel."""
+class SoundFile(Protocol):
+    """A file of sound while it is recorded.
 
-    channel: int  # 0 is left, 1 is right
-    position: int  # of its first sample, in samples from the beginning of the file
-    samples: Samples
+    Attributes:
+        samples: How long it is.
+    """
+
+    samples: int
+
+    def write(self, position: int, heard: Heard) -> None:
+        """Put what was heard at a position, over what stands there. What was never written is silence.
+
+        Raises:
+            OSError: The disk refused.
+        """
+
+    def add(self, position: int, track: int, sound: Rows) -> None:
+        """Put sound of one track, shape (n,), where that track is silent so far.
+
+        Raises:
+            OSError: The disk refused.
+        """
+
+    def finish(self) -> None:
+        """Make the file final.
+
+        Raises:
+            OSError: The disk refused.
+        """
+
+    def sync(self) -> None:
+        """Wait until everything that was written would outlive a power cut.
+
+        Raises:
+            OSError: The disk refused.
+        """
+
+    def close(self) -> None:
+        """Let the file go, for others to touch."""
 
 
 class WavFile:
-    """A WAV file of two channels, 16 bits, written as the sound comes.
-
-    What was never written is silence. The header is right after every `write`, so whatever ends the process leaves a
-    file that can be played.
+    """A `SoundFile` that anybody can play.
 
     Args:
-        path: Must not exist yet. Made with mode 0600: a recording is private.
-        sample_rate: In Hz.
-
-    Attributes:
-        samples: Length of the longer channel.
+        path: Its place. Made with mode 0600, as a recording is private.
+        sound: What it holds.
+        repair: The file is there, left behind by a process that is gone; it keeps the sound that is in it.
 
     Raises:
-        OSError: The file cannot be made.
+        OSError: It cannot be made; BlockingIOError if another process writes it.
+        FileExistsError: There is a file, and none to be repaired.
     """
 
-    def __init__(self, path: Path, sample_rate: int) -> None:
+    def __init__(self, path: Path, sound: FileFormat, *, repair: bool = False) -> None:
         self.samples = 0
-        self._sample_rate = sample_rate
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        self._sound = sound
+        self._offset = len(wav_header(sound, None))
+        self._descriptor = claim(path, new=not repair)
         try:
-            self._write_header()
+            if repair:
+                self.samples = read_header(path).data_bytes // sound.frame_bytes
+            else:
+                self._write_at(0, wav_header(sound, None))
         except OSError:
             os.close(self._descriptor)
             raise
 
     @property
     def size(self) -> int:
-        """Length of the file, in octets."""
-        return _HEADER.size + self.samples * _FRAME_BYTES
+        """Length of the file once it is finished, in octets."""
+        data_bytes = self.samples * self._sound.frame_bytes
+        return self._offset + data_bytes + data_bytes % 2
 
-    def write(self, segments: Iterable[Segment]) -> None:
-        """Put segments where they belong, over what stands there in their channel.
+    def write(self, position: int, heard: Heard) -> None:
+        """See `SoundFile`."""
+        self.put(position, self._sound.rows(heard))
 
-        Args:
-            segments: In any order; those of one channel do not overlap each other.
+    def put(self, position: int, rows: Rows) -> None:
+        """Put rows of the file at a position, over what stands there.
 
         Raises:
-            OSError: The disk refused; EFBIG if the file would exceed 4 GiB, with nothing written.
-            ValueError: A position is negative; nothing is written.
+            OSError: The disk refused.
         """
-        blocks = list(_blocks(segment for segment in segments if len(segment.samples)))
-        if not blocks:
-            return
-        if blocks[0][0] < 0:
-            raise ValueError(f"position {blocks[0][0]} is before the beginning of the file")
-        end = blocks[-1][1]
-        if end > MAX_SAMPLES:
-            raise OSError(errno.EFBIG, f"{end} samples do not fit into a WAV file, limit {MAX_SAMPLES}")
-        try:
-            for block in blocks:
-                self._write_block(*block)
-        finally:
-            self._write_header()
+        self._fill_to(position)
+        self._write_at(self._place(position), rows.data)
+        end = position + len(rows)
+        if end > self.samples:
+            self.samples = end
+
+    def add(self, position: int, track: int, sound: Rows) -> None:
+        """See `SoundFile`."""
+        self.put(position, self._sound.merged(self.read(position, len(sound)), track, sound))
+
+    def read(self, position: int, length: int) -> Rows:
+        """Rows as they stand there, silence where nothing was written yet.
+
+        Raises:
+            OSError: The disk refused.
+        """
+        rows = self._sound.silence(length)
+        standing = min(length, self.samples - position)
+        if standing > 0:
+            octets = os.pread(self._descriptor, standing * self._sound.frame_bytes, self._place(position))
+            rows[:standing] = np.frombuffer(octets, rows.dtype).reshape(-1, rows.shape[1])
+        return rows
+
+    def finish(self) -> None:
+        """See `SoundFile`. What a refused write has left behind the sound is cut off."""
+        data_bytes = self.samples * self._sound.frame_bytes
+        os.ftruncate(self._descriptor, self.size)  # chunks have an even length
+        self._write_at(0, wav_header(self._sound, data_bytes))
+
+    def sync(self) -> None:
+        """See `SoundFile`."""
+        os.fdatasync(self._descriptor)
 
     def close(self) -> None:
-        """Close the file, without what a refused write may have left behind the sound.
+        """See `SoundFile`."""
+        os.close(self._descriptor)
 
-        Raises:
-            OSError: The disk refused; the file is closed all the same.
-        """
-        try:
-            os.ftruncate(self._descriptor, self.size)
-        finally:
-            os.close(self._descriptor)
+    def _fill_to(self, position: int) -> None:
+        """Let the file be silent up to here: by itself it is, but only where silence is zero."""
+        if position <= self.samples or not self._sound.encoding.silence:
+            return
+        piece = self._sound.silence(_PIECE)
+        while (length := min(position - self.samples, _PIECE)) > 0:
+            self.put(self.samples, piece[:length])
 
-    def _write_block(self, start: int, end: int, segments: list[Segment]) -> None:
-        block = np.zeros((end - start, _CHANNELS), "<i2")
-        standing = min(end, self.samples) - start
-        if standing > 0:
-            octets = os.pread(self._descriptor, standing * _FRAME_BYTES, _offset(start))
-            block[:standing] = np.frombuffer(octets, "<i2").reshape(standing, _CHANNELS)
-        for channel, position, samples in segments:
-            block[position - start : position - start + len(samples), channel] = samples
-        self._write_all(block.tobytes(), _offset(start))
-        self.samples = max(self.samples, end)
+    def _place(self, position: int) -> int:
+        return self._offset + position * self._sound.frame_bytes
 
-    def _write_header(self) -> None:
-        data_bytes = self.samples * _FRAME_BYTES
-        header = _HEADER.pack(
-            *(b"RIFF", _RIFF_OVERHEAD + data_bytes, b"WAVE"),
-            *(b"fmt ", 16, 1, _CHANNELS, self._sample_rate, self._sample_rate * _FRAME_BYTES, _FRAME_BYTES, 16),
-            *(b"data", data_bytes),
-        )
-        self._write_all(header, 0)
-
-    def _write_all(self, octets: bytes, offset: int) -> None:
+    def _write_at(self, offset: int, octets: "bytes | memoryview[int]") -> None:
         """Write all of it: a disk that fills up takes a part first, and says why at the next attempt."""
-        rest = memoryview(octets)
-        while rest:
-            written = os.pwrite(self._descriptor, rest, offset)
-            rest = rest[written:]
+        written = os.pwrite(self._descriptor, octets, offset)
+        if written == memoryview(octets).nbytes:
+            return
+        rest = memoryview(octets).cast("B")
+        while rest := rest[written:]:
             offset += written
+            written = os.pwrite(self._descriptor, rest, offset)
 
 
-def _offset(position: int) -> int:
-    return _HEADER.size + position * _FRAME_BYTES
+def claim(path: Path, *, new: bool) -> int:
+    """Open a file that no other process may touch until it is closed, or this process is gone; its descriptor.
 
-
-def _blocks(segments: Iterable[Segment]) -> Iterator[tuple[int, int, list[Segment]]]:
-    """Gather segments that lie near each other: start, end, segments."""
-    block: list[Segment] = []
-    start = end = 0
-    for segment in sorted(segments, key=lambda segment: segment.position):
-        if block and segment.position > end + _NEAR:
-            yield start, end, block
-            block = []
-        if not block:
-            start = end = segment.position
-        block.append(segment)
-        end = max(end, segment.position + len(segment.samples))
-    if block:
-        yield start, end, block
+    Raises:
+        OSError: It cannot be opened; BlockingIOError if another process has it.
+        FileExistsError: It is to be new, and is there.
+    """
+    flags = os.O_RDWR | os.O_CLOEXEC | ((os.O_CREAT | os.O_EXCL) if new else 0)
+    descriptor = os.open(path, flags, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor

@@ -20,9 +20,8 @@ from audio_codecs import Samples
 from gateway.errors import SinkError
 from gateway.media.frame import AudioFrame, FrameTrack
 from gateway.sinks.base import AudioSink, SinkFactory
-from gateway.sinks.recorder import Recorder
-from tests.gateway.sinks.test_recorder_recording import no_file_beyond, sidecar, stream_info
-from tests.gateway.sinks.test_recorder_wav import noise, read_wav
+from gateway.sinks.recorder import Recorder, RecordingEvent, RecordingFailed, RecordingSaved
+from tests.gateway.sinks.recorder.recordings import no_file_beyond, noise, read_wav, sidecar, stream_info
 
 
 def make_recorder(folder: Path, **options: Any) -> Recorder:
@@ -57,6 +56,16 @@ def keep_busy(recorder: Recorder, until: threading.Event) -> None:
     recorder._writer.submit(stand_still)
 
 
+COUNTERS = {
+    "recordings_open": 0,
+    "recordings_finished": 0,
+    "recordings_failed": 0,
+    "recordings_recovered": 0,
+    "recordings_completing": 0,
+    "recording_frames_dropped": 0,
+}
+
+
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for the writer thread."""
     async with asyncio.timeout(10):
@@ -83,7 +92,7 @@ async def test_a_stream_is_recorded_exactly(recorder: Recorder, tmp_path: Path) 
     assert values["complete"] is True
     assert values["played_pieces"] == [[4800, 3000]]
     assert values["report"] == {"end": "stop"}
-    assert (recorder.recordings_open, recorder.recordings_finished, recorder.recordings_failed) == (0, 1, 0)
+    assert recorder.describe() == COUNTERS | {"recordings_finished": 1}
 
 
 async def test_a_recording_can_be_played_while_it_runs(recorder: Recorder) -> None:
@@ -94,7 +103,7 @@ async def test_a_recording_can_be_played_while_it_runs(recorder: Recorder) -> No
             write(sink, "inbound", caller[end - 1600 : end], start=end - 1600)
             await until(lambda: file.exists() and len(read_wav(file)) == end)  # noqa: B023 - awaited at once
             assert np.array_equal(read_wav(file)[end - 1600 :, 0], caller[end - 1600 : end])
-        assert recorder.recordings_open == 1
+        assert len(recorder.running) == 1
         assert sidecar(sink.folder)["complete"] is False
 
 
@@ -116,6 +125,7 @@ async def test_the_end_of_a_recording_is_one_line_in_the_log(recorder: Recorder)
             "recording": sink.folder.name,
             "stream_id": "stream-1",
             "duration": 0.2,
+            "ended": "stream_end",
         }
     ]
 
@@ -155,9 +165,9 @@ async def test_a_call_cancelled_while_it_closes_leaves_at_once_and_keeps_its_rec
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert recorder.recordings_finished == 0
+    assert recorder.describe()["recordings_finished"] == 0
     disk_answers.set()
-    await until(lambda: recorder.recordings_finished == 1)
+    await until(lambda: recorder.describe()["recordings_finished"] == 1)
     folder = only(tmp_path)
     assert np.array_equal(read_wav(folder / "recording.wav")[:, 0], noise(1600))
     assert sidecar(folder)["complete"] is True
@@ -183,10 +193,10 @@ async def test_a_recorder_that_closes_first_finishes_what_is_open(tmp_path: Path
         write(sink, "inbound", noise(1600))
     assert len(read_wav(sink.folder / "recording.wav")) == 1600
     assert sidecar(sink.folder)["complete"] is True
-    with pytest.raises(SinkError, match="ended"):
-        write(sink, "inbound", noise(160), start=1600)
+    write(sink, "inbound", noise(160), start=1600)  # the stream goes on, and nobody takes it
+    assert sink.describe()["ended"] == "shutdown"
     await stream.__aexit__(None, None, None)
-    assert recorder.recordings_finished == 1
+    assert recorder.describe()["recordings_finished"] == 1
 
 
 async def test_a_report_that_fails_costs_no_sound(recorder: Recorder) -> None:
@@ -199,33 +209,45 @@ async def test_a_report_that_fails_costs_no_sound(recorder: Recorder) -> None:
     assert sidecar(sink.folder)["report"] == {"problem": "cannot report: no figures"}
 
 
-async def test_a_disk_that_refuses_costs_that_recording_only(recorder: Recorder) -> None:
-    async with recorder.open(stream_info()) as small:
-        write(small, "inbound", noise(800))
-        with capture_logs() as lines:
-            async with recorder.open(stream_info()) as large:
-                with no_file_beyond(20_000):
-                    write(large, "inbound", noise(16_000))
-                    await until(lambda: large.recording.stopped is not None)
-                with pytest.raises(SinkError, match="cannot write"):
-                    write(large, "inbound", noise(160), start=16_000)
-        write(small, "inbound", noise(800), start=800)
-    assert len(read_wav(small.folder / "recording.wav")) == 1600
-    assert len(read_wav(large.folder / "recording.wav")) == 0
-    assert sidecar(large.folder)["complete"] is False
-    assert sidecar(large.folder)["problems"]
-    assert [(line["event"], line["frames_dropped"]) for line in lines] == [("recording failed", 100)]
-    assert (recorder.recordings_finished, recorder.recordings_failed, recorder.frames_dropped) == (1, 1, 100)
+async def test_a_full_disk_costs_that_recording_only_and_is_an_event(tmp_path: Path) -> None:
+    events: list[RecordingEvent] = []
+    async with make_recorder(tmp_path, flush_interval=0.04, on_event=events.append) as recorder:
+        async with recorder.open(stream_info()) as small:
+            write(small, "inbound", noise(800))
+            with capture_logs() as lines:
+                async with recorder.open(stream_info()) as large:
+                    with no_file_beyond(20_000):
+                        write(large, "inbound", noise(16_000))
+                        await until(lambda: bool(events))
+                    with pytest.raises(SinkError, match="cannot write"):
+                        write(large, "inbound", noise(160), start=16_000)
+            write(small, "inbound", noise(800), start=800)
+        assert len(read_wav(small.folder / "recording.wav")) == 1600
+        assert len(read_wav(large.folder / "recording.wav")) == 0
+        assert sidecar(large.folder)["complete"] is False
+        (problem,) = sidecar(large.folder)["problems"]
+        assert [(line["event"], line.get("frames_dropped")) for line in lines] == [
+            ("recording stopped", None),
+            ("recording failed", 100),
+        ]
+        counters = {"recordings_finished": 1, "recordings_failed": 1, "recording_frames_dropped": 100}
+        assert recorder.describe() == COUNTERS | counters
+    call = "../../etc/passwd"
+    assert events == [
+        RecordingFailed(large.folder.name, call, problem),
+        RecordingSaved(large.folder.name, call, "recording.wav", 0.0, (problem,)),
+        RecordingSaved(small.folder.name, call, "recording.wav", 0.2, ()),
+    ]
 
 
 async def test_a_folder_that_cannot_be_made_is_told_with_the_next_frame(tmp_path: Path) -> None:
     (tmp_path / "recordings").write_text("a file, not a folder")
     async with make_recorder(tmp_path / "recordings") as recorder:
         async with recorder.open(stream_info()) as sink:
-            await until(lambda: sink.recording.stopped is not None)
+            await until(lambda: bool(sink.recording.problems))
             with pytest.raises(SinkError, match="cannot begin"):
                 write(sink, "inbound", noise(160))
-        assert recorder.recordings_failed == 1
+        assert recorder.describe()["recordings_failed"] == 1
 
 
 async def test_a_slow_disk_costs_the_recording_and_no_more_memory_than_thirty_seconds(recorder: Recorder) -> None:
@@ -236,9 +258,9 @@ async def test_a_slow_disk_costs_the_recording_and_no_more_memory_than_thirty_se
         await until(lambda: sink.recording.busy)
         write(sink, "inbound", noise(29 * 8000), start=160)
         await asyncio.sleep(0.1)
-        assert sink.recording.stopped is None
+        assert not sink.recording.problems
         write(sink, "inbound", noise(2 * 8000), start=160 + 29 * 8000)
-        await until(lambda: sink.recording.stopped is not None)
+        await until(lambda: bool(sink.recording.problems))
         with pytest.raises(SinkError, match="the disk is too slow"):
             write(sink, "inbound", noise(160), start=160 + 31 * 8000)
         disk_answers.set()
@@ -258,10 +280,10 @@ async def test_no_recording_is_begun_while_the_disk_does_not_answer(tmp_path: Pa
             async with recorder.open(stream_info()):
                 pass
         disk_answers.set()
-        await until(lambda: recorder.recordings_finished == 1)
+        await until(lambda: recorder.describe()["recordings_finished"] == 1)
         async with recorder.open(stream_info()):
             pass
-    assert recorder.recordings_finished == 2
+    assert recorder.describe()["recordings_finished"] == 2
 
 
 async def test_two_hundred_recordings_at_once_take_turns(tmp_path: Path) -> None:
@@ -278,7 +300,7 @@ async def test_two_hundred_recordings_at_once_take_turns(tmp_path: Path) -> None
         for number, (stream, sink) in enumerate(zip(streams, sinks, strict=True)):
             write(sink, "played", noise(160, number), start=320)
             await stream.__aexit__(None, None, None)
-        assert recorder.recordings_finished == 200
+        assert recorder.describe()["recordings_finished"] == 200
     for number, sink in enumerate(sinks):
         sound = read_wav(sink.folder / "recording.wav")
         assert np.array_equal(sound[:320, 0], noise(320, number))
@@ -291,7 +313,7 @@ from pathlib import Path
 import numpy as np, structlog
 from gateway.media.frame import AudioFrame
 from gateway.sinks.recorder import Recorder
-from tests.gateway.sinks.test_recorder_recording import stream_info
+from tests.gateway.sinks.recorder.recordings import stream_info
 
 async def call():
     async with Recorder(Path(sys.argv[1]), log=structlog.get_logger()) as recorder:
@@ -308,7 +330,7 @@ asyncio.run(call())
 
 
 def test_a_recording_survives_kill_minus_nine_but_for_its_last_second(tmp_path: Path) -> None:
-    root = Path(__file__).parents[3]
+    root = Path(__file__).parents[4]
     command = [sys.executable, "-W", "ignore", "-c", _CALL_UNTIL_KILLED, str(tmp_path)]
     environment = {"PYTHONPATH": f"{root}:{root / 'codecs'}"}
     heard, deadline = 0, time.monotonic() + 20

@@ -1,0 +1,60 @@
+"""What happened to a sink, for whoever is told: `FanOut(on_event=...)`."""
+
+from typing import TypeAlias
+
+import msgspec
+
+__all__ = ["SinkDropping", "SinkEvent", "SinkFailed", "SinkRemoved", "SinkRestarted"]
+
+
+class SinkFailed(msgspec.Struct, frozen=True):
+    """It raised, could not be opened or closed, or its worker is gone.
+
+    Attributes:
+        sink: Its name in the call.
+        error: What it failed with.
+        restart_in: Seconds until it is opened again; None: it has failed for good.
+    """
+
+    sink: str
+    error: str
+    restart_in: float | None
+
+
+class SinkRestarted(msgspec.Struct, frozen=True):
+    """It is open again after a failure.
+
+    Attributes:
+        sink: Its name in the call.
+        restarts: How many there were so far.
+    """
+
+    sink: str
+    restarts: int
+
+
+class SinkRemoved(msgspec.Struct, frozen=True):
+    """It kept the event loop too long, too often, and hears nothing any more.
+
+    Attributes:
+        sink: Its name in the call.
+        reason: How long, in words.
+    """
+
+    sink: str
+    reason: str
+
+
+class SinkDropping(msgspec.Struct, frozen=True):
+    """Its buffer overflowed for the first time; the call's report counts what was dropped.
+
+    Attributes:
+        sink: Its name in the call.
+        rule: What gave way.
+    """
+
+    sink: str
+    rule: str
+
+
+SinkEvent: TypeAlias = SinkFailed | SinkRestarted | SinkRemoved | SinkDropping

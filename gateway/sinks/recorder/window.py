@@ -1,0 +1,145 @@
+"""The part of the file that is being heard: frames are placed in it as they come, and turn by turn it moves on.
+
+A frame's way ends here with one copy into memory that lies side by side: what a frame costs is mostly the memory that
+it touches, as that of hundreds of calls is in no cache. Everything else is done once for a whole turn.
+
+The window's beginning is the last 0.3 s of the turn before, which go to the disk a second time: the application's
+channel is told a little late (sound is sent ahead of its time, and told a tenth of a second at a time), and would
+otherwise have to be read back and mended.
+"""
+
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from gateway.sinks.recorder.encoding import Heard
+
+__all__ = ["Block", "BlockPool", "Stretch", "Window"]
+
+_ROOM: Final = 1.3  # seconds: those between two turns, those that are kept, and a little more
+_KEPT: Final = 0.3  # seconds
+_SPARE: Final = 64  # blocks; a slow disk may have needed many more
+
+
+class Block:
+    """A piece of memory for the sound of two tracks.
+
+    Attributes:
+        heard: Shape (2, n).
+        tracks: The same, each by itself.
+    """
+
+    __slots__ = ("heard", "tracks")
+
+    def __init__(self, length: int, dtype: np.dtype[Any]) -> None:
+        self.heard = np.empty((2, length), dtype)
+        self.tracks: tuple[memoryview[int], memoryview[int]] = (self.heard[0].data, self.heard[1].data)
+
+
+class BlockPool:
+    """Blocks of one kind that wait to be used again.
+
+    They go to the writer thread and come back in a moment, so few of them are enough for many recordings, and those
+    few stay in the processor's cache. `take` and `give_back` may be called from any thread.
+
+    Args:
+        sample_rate: In Hz.
+        dtype: Of a value.
+        silence: The value that is silent.
+    """
+
+    def __init__(self, sample_rate: int, dtype: np.dtype[Any], silence: int) -> None:
+        self.length = round(_ROOM * sample_rate)
+        self.kept = round(_KEPT * sample_rate)
+        self._dtype = dtype
+        self._silence = silence
+        self._blocks: list[Block] = []
+
+    def take(self) -> Block:
+        """A silent block."""
+        try:
+            block = self._blocks.pop()
+        except IndexError:
+            block = Block(self.length, self._dtype)
+        block.heard.fill(self._silence)
+        return block
+
+    def give_back(self, block: Block) -> None:
+        """A block that nobody looks at any more."""
+        if len(self._blocks) < _SPARE:
+            self._blocks.append(block)
+
+
+class Stretch(NamedTuple):
+    """Sound on its way to the file.
+
+    Attributes:
+        position: Of the first sample.
+        block: Has it, and perhaps more.
+        length: How much it is, in samples of each track.
+    """
+
+    position: int
+    block: Block
+    length: int
+
+    @property
+    def heard(self) -> Heard:
+        """The sound, shape (2, length)."""
+        return self.block.heard[:, : self.length]
+
+
+class Window:
+    """Where the next sound goes. Lengths are in samples.
+
+    Args:
+        pool: Has the blocks.
+        sample_rate: Of the sound that fits in, in Hz.
+        kept: How much of each turn is kept for the next; 0 if nothing is ever told late.
+
+    Attributes:
+        sample_rate: As given.
+        kept: As given.
+        start: Position of its first sample.
+        filled: How much there is so far.
+        limit: Up to where frames are placed without further thought.
+        frames: How many those were, and others, since the last turn.
+        left: The caller's sound.
+        right: The application's.
+    """
+
+    __slots__ = ("_block", "_pool", "filled", "frames", "kept", "left", "limit", "right", "sample_rate", "start")
+
+    def __init__(self, pool: BlockPool, *, sample_rate: int, kept: int) -> None:
+        self._pool = pool
+        self.sample_rate = sample_rate
+        self.kept = kept
+        self.start = self.filled = self.limit = self.frames = 0
+        self._use(pool.take())
+
+    @property
+    def end(self) -> int:
+        """Position behind the last sample that there is so far."""
+        return self.start + self.filled
+
+    @property
+    def room(self) -> int:
+        """How much there can be."""
+        return self._pool.length
+
+    def move_to(self, position: int) -> Stretch:
+        """Give the sound away and begin again, so that there is room at a position, which is not before the start."""
+        full = Stretch(self.start, self._block, self.filled)
+        self._use(self._pool.take())
+        kept = min(self.kept, full.length)
+        self.start += full.length - kept
+        if position - self.start < self.room:
+            self._block.heard[:, :kept] = full.block.heard[:, full.length - kept : full.length]
+        else:
+            self.start, kept = position, 0
+        self.filled = kept
+        return full
+
+    def _use(self, block: Block) -> None:
+        self._block = block
+        self.left, self.right = block.tracks
