@@ -6,13 +6,14 @@ person hangs up.
 """
 
 from collections import deque
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 import numpy as np
 
-from audio_codecs import Samples
+from audio_codecs import Samples, open_codec
+from gateway.media.tones import make_tones
 from gateway.simulator.script import HangUp, Interrupt, Listen, Press, Say, Script, Step, Wait
 from gateway.simulator.wav import read_wav
 
@@ -65,10 +66,9 @@ class Person:
     Args:
         script: What to do.
         sample_rate: Of the line, in Hz.
-        as_heard: What the line's codec makes of a sound: for `listen = "audio"`.
-        tone: Makes the tone of a key: the key, its seconds, the sample rate.
 
     Attributes:
+        note: Told of each step that is done: a kind and its fields.
         results: Of the steps done so far.
         finished: The person has hung up.
 
@@ -81,20 +81,18 @@ class Person:
         script: Script,
         *,
         sample_rate: int,
-        as_heard: Callable[[Samples], Samples],
-        tone: Callable[[str, float, int], Samples],
     ) -> None:
+        self.note: Callable[..., None] = lambda kind, **fields: None
         self.results: list[StepResult] = []
         self.finished = False
         self._rate = sample_rate
         self._frame = round(sample_rate * FRAME_SECONDS)
         self._silence = np.zeros(self._frame, np.int16)
         self._sounds = _read_sounds(script.sounds, sample_rate)
-        self._as_heard = as_heard
-        self._tone = tone
         self._ear = _Ear(sample_rate)
         self._pressed: list[str] = []
         self._frames = 0
+        self._spoke_at = 0  # when the last speech or key began, in frames heard
         self._life = self._live(script)
 
     def hear(self, samples: Samples) -> None:
@@ -119,6 +117,10 @@ class Person:
         pressed, self._pressed = self._pressed, []
         return pressed
 
+    def describe(self) -> list[dict[str, Any]]:
+        """The results so far, as JSON-ready values."""
+        return [result.describe() for result in self.results]
+
     @property
     def failure(self) -> str | None:
         """Why the script failed; None if it did not, or not yet."""
@@ -133,7 +135,9 @@ class Person:
             failure = yield from self._do(step)
             verb = next(iter(type(step).model_fields))
             took = (self._frames - began) * FRAME_SECONDS
-            self.results.append(StepResult(number, verb, began * FRAME_SECONDS, took, failure))
+            result = StepResult(number, verb, began * FRAME_SECONDS, took, failure)
+            self.results.append(result)
+            self.note("person", **result.describe())
             if failure is not None or isinstance(step, HangUp):
                 return
 
@@ -158,6 +162,7 @@ class Person:
 
     def _say(self, samples: Samples) -> _Speech:
         """Speak in frames; the last one is filled up with silence."""
+        self._spoke_at = self._ear.frames
         for start in range(0, len(samples), self._frame):
             frame = samples[start : start + self._frame]
             if len(frame) < self._frame:
@@ -173,8 +178,8 @@ class Person:
     def _press(self, step: Press) -> _Speech:
         for key in step.press:
             self._pressed.append(key)
-            yield from self._say(self._tone(key, step.tone_ms / 1000, self._rate))
-            yield from self._keep_silent(step.gap_ms / 1000)
+            for sound in make_tones(key, self._rate, duration=step.tone_ms / 1000, gap=step.gap_ms / 1000):
+                yield from self._say(sound)
         return None
 
     def _wait_for(self, happened: Callable[[], bool], failure: str, within: float) -> _Speech:
@@ -189,11 +194,10 @@ class Person:
         since = ear.frames
         if step.after == "clear":
             failure = yield from self._wait_for(
-                lambda: ear.cleared_at is not None and ear.cleared_at >= since, "no `clear` was sent", _WAIT_FOR_CLEAR
+                lambda: ear.cleared_at >= self._spoke_at, "no `clear` was sent", _WAIT_FOR_CLEAR
             )
             if failure is not None:
                 return failure
-            assert ear.cleared_at is not None
             since = ear.cleared_at
         match step.listen:
             case "speech":
@@ -202,7 +206,7 @@ class Person:
                 return (yield from self._listen_for_silence(since, step))
             case "audio":
                 assert step.file is not None
-                heard = ear.search(self._as_heard(self._sounds[step.file]))
+                heard = ear.search(_codings(self._sounds[step.file]))
                 return (yield from self._wait_for(heard, f"{step.file} was not heard", step.within))
 
     def _listen_for_silence(self, since: int, step: Listen) -> _Speech:
@@ -223,7 +227,7 @@ class _Ear:
     def __init__(self, sample_rate: int) -> None:
         self.frames = 0
         self.silent_frames = 0  # in a row, until now
-        self.cleared_at: int | None = None  # in frames heard
+        self.cleared_at = -1  # in frames heard; none was yet
         self._loud: deque[bool] = deque(maxlen=_SPEECH_FRAMES)
         self._sound = bytearray()
         self._most = 2 * sample_rate * _MAX_HEARD_SECONDS
@@ -239,21 +243,29 @@ class _Ear:
     def hears_speech(self) -> bool:
         return len(self._loud) == _SPEECH_FRAMES and all(self._loud)
 
-    def search(self, wanted: Samples) -> Callable[[], bool]:
-        """Make the question whether exactly this sound was heard; each time only what is new is searched."""
-        octets = wanted.tobytes()
+    def search(self, wanted: Sequence[Samples]) -> Callable[[], bool]:
+        """Make the question whether exactly one of these sounds was heard; each time only what is new is searched."""
+        sought = [sound.tobytes() for sound in wanted]
         start = 0
 
         def heard() -> bool:
             nonlocal start
-            at = self._sound.find(octets, start)
-            while at % 2 and at >= 0:  # found across two samples
-                at = self._sound.find(octets, at + 1)
-            if at < 0:
-                start = max(0, len(self._sound) - len(octets) + 2)
-            return at >= 0
+            for octets in sought:
+                at = self._sound.find(octets, start)
+                while at % 2 and at >= 0:  # found across two samples
+                    at = self._sound.find(octets, at + 1)
+                if at >= 0:
+                    return True
+            start = max(0, len(self._sound) - len(sought[0]) + 2)
+            return False
 
         return heard
+
+
+def _codings(samples: Samples) -> list[Samples]:
+    """The sound as the codecs leave it that change no more the second time."""
+    laws = [open_codec(encoding, 8000) for encoding in ("PCMU", "PCMA")]
+    return [samples, *(law.decode(law.encode(samples)) for law in laws)]
 
 
 def _dbfs(samples: Samples) -> float:

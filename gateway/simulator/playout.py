@@ -1,34 +1,41 @@
-"""What the person on the leg hears: the queue between the application's messages and the ear, without a clock.
+"""What is heard of an application: the queue between its messages and the ear, without a clock.
 
 The queue holds sound and marks. Sound is played in ticks of 20 ms on absolute deadlines, counted from the start of
 the stream; a tick takes what is there, up to its 20 ms, and the rest of it is silence. A mark that stands at the head
 when the sound before it has ended is reached; on an idle stream that is at once. `clear` drops the sound and reaches
 every mark, in order.
 
-Telnyx documents that a message holds 20 ms up to 30 s of sound, and not what happens to one that does not. Here it is
-refused as `invalid_media`, so that nobody comes to rely on it. How deep Telnyx's queue is, is not documented either:
-here ten minutes of sound and a thousand marks, then `rate_limit_reached`.
+Telnyx documents that a message holds 20 ms up to 30 s of sound, and not what happens to one that does not; nor how
+much sound may wait, nor what comes of too many messages. All of that are switches.
 
-In mode `mp3` a message should hold a whole MP3 file. Files are not decoded here: whatever is sent in that mode is
-counted and not heard, which is also what happens in life to someone who sends codec octets and forgot the mode.
+In mode `mp3` a message holds a whole MP3 file, and one may come each second. Someone who sends codec octets and forgot
+to ask for `rtp` is not heard, as in life.
 
 Source: Telnyx, "Media Streaming over WebSockets"; the order of marks is the documented one.
 """
 
 import math
 from collections import deque
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeAlias
 
-from audio_codecs import Codec, CodecError, Samples
-from gateway.simulator.journal import Heard
+import numpy as np
 
-__all__ = ["TICK", "Playout", "PlayoutError"]
+from audio_codecs import Codec, CodecError, Samples, decode_mp3
+from gateway.media.resample import Resampler
+from gateway.simulator.switches import Switches
+
+__all__ = ["TICK", "Hear", "Playout", "PlayoutError"]
 
 TICK: Final = 0.02
 """Seconds of one tick."""
 
-_MAX_QUEUE_SECONDS: Final = 600
+Hear: TypeAlias = Callable[[Samples, float], None]
+"""Takes sound at the leg's rate, and when it is heard."""
+
+_MIN_MESSAGE_SECONDS: Final = 0.02
 _MAX_MESSAGE_SECONDS: Final = 30
+_MAX_FILE_SECONDS: Final = 120
 _MAX_MARKS: Final = 1000
 
 
@@ -44,24 +51,35 @@ class Playout:
     """Plays one stream's sound into the ear.
 
     Args:
-        codec: Of what the application sends; None in mode `mp3`, where nothing is heard.
-        heard: Where the sound goes.
+        codec: Of what the application sends; None in mode `mp3`.
+        hear: Where the sound goes.
         start: Time of the first tick, in seconds; all later times are on that clock.
-        position: Of the first tick on the time line of `heard`, in samples.
+        sample_rate: Of the leg, in Hz.
+        switches: What Telnyx does not document.
+
+    Attributes:
+        ignored: Why the last message that was not heard, and not refused, was not heard; None if there was none.
     """
 
-    def __init__(self, codec: Codec | None, heard: Heard, *, start: float, position: int = 0) -> None:
+    def __init__(
+        self, codec: Codec | None, hear: Hear, *, start: float, sample_rate: int, switches: Switches | None = None
+    ) -> None:
+        self.ignored: str | None = None
         self._codec = codec
-        self._heard = heard
+        self._hear = hear
         self._start = start
-        self._position = position
-        self._tick_samples = round(heard.sample_rate * TICK)
+        self._sample_rate = sample_rate
+        self._switches = switches or Switches()
+        self._resampler = None if codec is None else Resampler(codec.sample_rate, sample_rate)
+        self._tick_samples = round(sample_rate * TICK)
         self._queue: deque[Samples | str] = deque()
         self._queued_samples = 0
         self._queued_marks = 0
         self._passed: list[str] = []  # marks in the midst of the tick that plays: reached at its end
         self._ticks = 0  # ticks that were played
         self._busy_until = start
+        self._most = self._switches.mp3_messages if codec is None else self._switches.rtp_messages
+        self._taken: deque[float] = deque(maxlen=self._most or 1)  # when the last messages came
 
     def push_audio(self, payload: bytes, *, now: float) -> list[str]:
         """Queue the sound of one message.
@@ -70,22 +88,19 @@ class Playout:
             The marks that were reached until now.
 
         Raises:
-            PlayoutError: The sound cannot be decoded, is too short or too long, or the queue is full.
+            PlayoutError: The sound cannot be decoded, is too short or too long, too many messages come, or the queue
+                is full.
         """
         reached = self.advance(now)
-        if self._codec is None:
-            return reached
-        try:
-            samples = self._codec.decode(payload)
-        except CodecError as error:
-            raise PlayoutError(100004, str(error)) from error
-        rate = self._codec.sample_rate
-        if not self._tick_samples <= len(samples) <= rate * _MAX_MESSAGE_SECONDS:
-            raise PlayoutError(100004, f"{1000 * len(samples) / rate:g} ms of sound, want 20 ms up to 30 s")
-        if self._queued_samples + len(samples) > rate * _MAX_QUEUE_SECONDS:
-            raise PlayoutError(100005, f"more than {_MAX_QUEUE_SECONDS} s of sound wait to be played")
-        self._queue.append(samples)
-        self._queued_samples += len(samples)
+        if self._codec is not None or _begins_as_mp3(payload):  # nobody reports being told off for octets of a codec
+            self._count(now)
+        samples = self._decode_file(payload) if self._codec is None else self._decode(self._codec, payload)
+        limit = self._switches.queue_seconds
+        if self._queued_samples + len(samples) > self._sample_rate * limit:
+            raise PlayoutError(100005, f"more than {limit} s of sound wait to be played")
+        if len(samples):
+            self._queue.append(samples)
+            self._queued_samples += len(samples)
         return reached
 
     def push_mark(self, name: str, *, now: float) -> list[str]:
@@ -117,6 +132,8 @@ class Playout:
         self._passed.clear()
         self._queued_samples = self._queued_marks = 0
         self._busy_until = min(self._busy_until, now)
+        if self._resampler is not None:
+            self._resampler.reset()
         return reached
 
     def advance(self, now: float) -> list[str]:
@@ -134,9 +151,47 @@ class Playout:
             reached += self._play_tick()
         return reached
 
+    def _count(self, now: float) -> None:
+        if not self._most:
+            return
+        if len(self._taken) == self._most and now - self._taken[0] < 1.0:
+            mode = "mp3" if self._codec is None else "rtp"
+            raise PlayoutError(100005, f"mode {mode} takes {self._most} media messages a second")
+        self._taken.append(now)
+
+    def _decode(self, codec: Codec, payload: bytes) -> Samples:
+        """Read codec octets, as samples at the leg's rate."""
+        try:
+            samples = codec.decode(payload)
+        except CodecError as error:
+            raise PlayoutError(100004, str(error)) from error
+        seconds = len(samples) / codec.sample_rate
+        short = seconds < _MIN_MESSAGE_SECONDS and self._switches.short_media == "refuse"
+        long = seconds > _MAX_MESSAGE_SECONDS and self._switches.long_media == "refuse"
+        if short or long:
+            raise PlayoutError(100004, f"{1000 * seconds:g} ms of sound, want 20 ms up to 30 s")
+        assert self._resampler is not None
+        return self._resampler.push(samples)
+
+    def _decode_file(self, payload: bytes) -> Samples:
+        """Read an MP3 file, as samples at the leg's rate; what is none is no sound."""
+        try:
+            if not _begins_as_mp3(payload):
+                raise CodecError(f"{len(payload)} octets that are no MP3 file")
+            samples, sample_rate = decode_mp3(payload, max_seconds=_MAX_FILE_SECONDS)
+            return Resampler(sample_rate, self._sample_rate).push(samples)
+        except (CodecError, ValueError) as error:
+            if isinstance(error.__cause__, ImportError):
+                raise PlayoutError(100002, str(error)) from error
+            if self._switches.mp3_garbage == "error":
+                raise PlayoutError(100004, f"mode is mp3: {error}") from error
+            self.ignored = str(error)
+            return np.zeros(0, np.int16)
+
     def _play_tick(self) -> list[str]:
         reached, self._passed = self._passed, []
         filled = 0
+        begins = self._start + self._ticks * TICK
         while self._queue and filled < self._tick_samples:
             item = self._queue.popleft()
             if isinstance(item, str):
@@ -144,12 +199,19 @@ class Playout:
                 (self._passed if filled else reached).append(item)
                 continue
             piece = item[: self._tick_samples - filled]
-            self._heard.add(self._position + self._ticks * self._tick_samples + filled, piece)
+            self._hear(piece, begins + filled / self._sample_rate)
             if len(piece) < len(item):
                 self._queue.appendleft(item[len(piece) :])
             filled += len(piece)
         self._queued_samples -= filled
         if filled:
-            self._busy_until = self._start + self._ticks * TICK + filled / self._heard.sample_rate
+            self._busy_until = begins + filled / self._sample_rate
         self._ticks += 1
         return reached
+
+
+def _begins_as_mp3(payload: bytes) -> bool:
+    """Whether it has a file's first octets: a tag, or the header of a frame of layer III."""
+    if payload[:3] == b"ID3":
+        return True
+    return len(payload) > 4 and payload[0] == 0xFF and payload[1] & 0xE6 == 0xE2

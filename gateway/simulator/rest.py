@@ -1,156 +1,119 @@
-"""The simulator's HTTP side: Telnyx's API under `/v2`, and under `/sim` what Telnyx has no API for.
+"""The simulator's HTTP side: the routes of `telnyx_api` and `sim_api`, and what every request meets on its way.
 
-    POST /v2/calls/{call_control_id}/actions/{action}    answer, hangup, streaming_start, streaming_stop
-    GET  /v2/calls/{call_control_id}                     is it alive?
-    POST /sim/calls                                      somebody calls
-    GET  /sim/calls                                      every call, in short
-    GET  /sim/calls/{call_control_id}                    all about one
-    GET  /sim/calls/{call_control_id}/heard.wav          what the caller heard
-    GET  /sim/calls/{call_control_id}/said.wav           what the application was sent
-
-Bodies must say that they are JSON: a web page somewhere cannot send such a request without asking first.
+A request under `/v2` needs a key and counts against the limit; every refusal leaves in Telnyx's error shape; each is
+noted in the timeline. All requests under `/v2` pass through one `Around`: whoever wants answers late, wrong or cut
+off puts a function of its own there.
 """
 
-import base64
-import binascii
 import hmac
-import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from aiohttp import hdrs, web
-from pydantic import BaseModel, ConfigDict, Field
 
-from audio_codecs import Samples
-from gateway.protocol.commands import COMMANDS
 from gateway.simulator.exchange import Exchange
-from gateway.simulator.refusal import Refusal, parse
-from gateway.simulator.streaming import SAMPLE_RATE
-from gateway.simulator.wav import read_wav, write_wav
+from gateway.simulator.refusal import Refusal
+from gateway.simulator.sim_api import SimApi
+from gateway.simulator.telnyx_api import NOTE, TelnyxApi
 
-__all__ = ["make_application"]
+__all__ = ["Around", "Handler", "make_application"]
 
 _MAX_BODY_BYTES: Final = 16 * 1024 * 1024  # about twelve minutes of base64 WAV
 
-_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Around: TypeAlias = Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]
+"""Answers a request by itself, or has the handler do it, before or after something else."""
 
 
-class PlaceCall(BaseModel):
-    """The body of `POST /sim/calls`."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    from_: str = Field(alias="from", min_length=1, max_length=200)
-    to: str = Field(min_length=1, max_length=200)
-    audio: str = Field(repr=False)  # base64 of a WAV file, 8000 Hz, mono, 16 bit
-    webhook_url: str | None = Field(None, pattern=r"^(?i:https?)://")
-    silence_after: float = Field(0.5, ge=0, le=3600)  # seconds
+async def _straight(request: web.Request, handler: Handler) -> web.StreamResponse:
+    return await handler(request)
 
 
-def make_application(exchange: Exchange, *, api_key: str | None) -> web.Application:
+def make_application(exchange: Exchange, *, around: Around | None = None) -> web.Application:
     """Make the web application.
 
     Args:
         exchange: Where the calls are.
-        api_key: The key that `/v2` wants; None takes any.
+        around: What every request under `/v2` passes through; nothing if None.
     """
-    rest = _Rest(exchange, api_key)
-    application = web.Application(middlewares=[rest.answer_in_shape], client_max_size=_MAX_BODY_BYTES)
-    call = "/calls/{call_control_id}"
-    application.add_routes(
-        [
-            web.post(f"/v2{call}/actions/{{action}}", rest.command),
-            web.get(f"/v2{call}", rest.status),
-            web.post("/sim/calls", rest.place_call),
-            web.get("/sim/calls", rest.list_calls),
-            web.get(f"/sim{call}", rest.describe_call),
-            web.get(f"/sim{call}/heard.wav", rest.heard),
-            web.get(f"/sim{call}/said.wav", rest.said),
-        ]
-    )
+    gate = _Gate(exchange, around or _straight)
+    application = web.Application(middlewares=[gate.pass_through], client_max_size=_MAX_BODY_BYTES)
+    application.add_routes([*TelnyxApi(exchange).routes(), *SimApi(exchange).routes()])
     return application
 
 
-class _Rest:
-    def __init__(self, exchange: Exchange, api_key: str | None) -> None:
+class _Gate:
+    def __init__(self, exchange: Exchange, around: Around) -> None:
         self._exchange = exchange
-        self._api_key = api_key
+        self._around = around
 
     @web.middleware
-    async def answer_in_shape(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
-        """Every refusal leaves in Telnyx's error shape."""
+    async def pass_through(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Let a request in, or answer it at the door."""
+        if not request.path.startswith("/v2"):
+            try:
+                return await _in_shape(request, handler)
+            except Refusal as refusal:
+                return _answer(refusal)
+
+        async def let_in(request: web.Request) -> web.StreamResponse:
+            return await self._let_in(request, handler)
+
+        return await self._around(request, let_in)
+
+    async def _let_in(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        request[NOTE] = {}
+        came = self._exchange.clock.now()
+        refusal: Refusal | None = None
         try:
-            if request.path.startswith("/v2"):
-                self._authenticate(request)
-            return await handler(request)
-        except Refusal as refusal:
-            return web.json_response(refusal.body(), status=refusal.status)
-        except web.HTTPRequestEntityTooLarge as error:
-            return web.json_response(Refusal(413, "10033", error.text or "too large").body(), status=413)
-        except (web.HTTPNotFound, web.HTTPMethodNotAllowed) as error:
-            absent = Refusal(error.status, "10005", f"There is no {request.method} on this path.")
-            return web.json_response(absent.body(), status=error.status)
+            self._authenticate(request)
+            self._count()
+            response = await _in_shape(request, handler)
+        except Refusal as error:
+            refusal, response = error, _answer(error)
+        now = self._exchange.clock.now()
+        response.headers.update(self._exchange.requests.headers(now=now))
+        self._note(request, response.status, refusal, took_ms=round(1000 * (now - came), 1))
+        return response
 
     def _authenticate(self, request: web.Request) -> None:
+        wanted = self._exchange.account.api_key
         scheme, _, key = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
-        known = bool(key) if self._api_key is None else hmac.compare_digest(key.encode(), self._api_key.encode())
+        known = bool(key) if wanted is None else hmac.compare_digest(key.encode(), wanted.encode())
         if scheme.lower() != "bearer" or not known:
             raise Refusal(401, "10009", "Could not find a usable API key: send Authorization: Bearer KEY.")
 
-    async def command(self, request: web.Request) -> web.Response:
-        call = self._exchange.find(request.match_info["call_control_id"])
-        model = COMMANDS.get(request.match_info["action"])
-        if model is None:
-            raise Refusal(404, "10005", "The simulator has no such command.")
-        call.receive_command(parse(model, await _body(request)))
-        return web.json_response({"data": {"result": "ok"}})
+    def _count(self) -> None:
+        now = self._exchange.clock.now()
+        if not self._exchange.requests.take(now=now):
+            retry = {"retry-after": self._exchange.requests.headers(now=now)["x-ratelimit-reset"]}
+            raise Refusal(429, "10011", "You have exceeded the maximum number of allowed requests.", headers=retry)
 
-    async def status(self, request: web.Request) -> web.Response:
-        call = self._exchange.find(request.match_info["call_control_id"])
-        return web.json_response({"data": call.leg.status(now=time.time())})
-
-    async def place_call(self, request: web.Request) -> web.Response:
-        wanted = parse(PlaceCall, await _body(request))
-        call = self._exchange.place_call(
-            from_=wanted.from_,
-            to=wanted.to,
-            speech=_speech(wanted.audio),
-            webhook_url=wanted.webhook_url,
-            silence_after=wanted.silence_after,
-        )
-        return web.json_response({"data": call.describe()})
-
-    async def list_calls(self, _: web.Request) -> web.Response:
-        return web.json_response({"data": [call.describe() for call in self._exchange.calls()]})
-
-    async def describe_call(self, request: web.Request) -> web.Response:
-        call = self._exchange.find(request.match_info["call_control_id"])
-        media: dict[str, Any] = {
-            "media_sent": call.journal.media_sent.pairs(),
-            "media_received": call.journal.media_received.pairs(),
-        }
-        return web.json_response({"data": call.describe() | media})
-
-    async def heard(self, request: web.Request) -> web.Response:
-        return _wav(self._exchange.find(request.match_info["call_control_id"]).journal.heard.samples())
-
-    async def said(self, request: web.Request) -> web.Response:
-        return _wav(self._exchange.find(request.match_info["call_control_id"]).journal.said.samples())
+    def _note(self, request: web.Request, status: int, refusal: Refusal | None, *, took_ms: float) -> None:
+        fields: dict[str, Any] = {"method": request.method, "path": request.path[:300]}
+        fields |= {name: value for name, value in request[NOTE].items() if value not in (None, False)}
+        fields |= {"status": status, "took_ms": took_ms}
+        if refusal is not None:
+            fields |= {"code": refusal.code, "detail": str(refusal)}
+        kind = "query" if request.method == hdrs.METH_GET else "command"
+        call_control_id = fields.pop("call_control_id", None)
+        if call_control_id is None:
+            self._exchange.timeline.note(kind, **fields)
+        else:
+            self._exchange.look_up(call_control_id).timeline.note(kind, **fields)
 
 
-async def _body(request: web.Request) -> bytes:
-    body = await request.read()
-    if body and request.content_type != "application/json":
-        raise Refusal(422, "10029", f"The body is {request.content_type[:80]}, want application/json.")
-    return body
-
-
-def _speech(audio: str) -> Samples:
+async def _in_shape(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Have a request handled; what the web framework refuses is refused as Telnyx would."""
     try:
-        return read_wav(base64.b64decode(audio, validate=True), sample_rate=SAMPLE_RATE)
-    except (binascii.Error, ValueError) as error:
-        raise Refusal(422, "10027", f"audio: {error}", pointer="/audio") from error
+        return await handler(request)
+    except web.HTTPRequestEntityTooLarge as error:
+        raise Refusal(413, "10033", error.text or "The body is too large.") from error
+    except web.HTTPMethodNotAllowed as error:
+        raise Refusal(405, "10030", f"There is no {request.method} on this path.") from error
+    except web.HTTPNotFound as error:
+        raise Refusal(404, "10005", f"There is no {request.method} on this path.") from error
 
 
-def _wav(samples: Samples) -> web.Response:
-    return web.Response(body=write_wav(samples, sample_rate=SAMPLE_RATE), content_type="audio/wav")
+def _answer(refusal: Refusal) -> web.Response:
+    return web.json_response(refusal.body(), status=refusal.status, headers=refusal.headers)

@@ -81,10 +81,10 @@ class Interrupt(_Step):
 class Listen(_Step):
     """Keep silent until something is heard, or fail.
 
-    `speech` is sound above -45 dBFS for 60 ms; `silence` is none above -60 dBFS for `lasting` seconds, and `within`
-    says when it must have begun; with `after = "clear"` the time counts from when the application sends `clear`, for
-    which the caller waits up to ten seconds. `audio` is exactly the sound of `file`, sample for sample as the line's
-    codec leaves it, heard since the script began.
+    `speech` is sound above -45 dBFS for 60 ms. `silence` is none above -60 dBFS for `lasting` seconds; `within` says
+    when it must have begun. With `after = "clear"` the time counts from the `clear` that the application sent since
+    the caller last began to speak, for which the caller waits up to ten seconds. `audio` is exactly the sound of
+    `file`, sample for sample, as linear PCM or G.711 leave it, heard since the script began.
     """
 
     listen: Literal["speech", "silence", "audio"]

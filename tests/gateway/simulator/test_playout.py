@@ -1,13 +1,16 @@
 """What the person on the leg hears of what the application sends."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audio_codecs import Samples, open_codec
-from gateway.simulator.journal import Heard
+from audio_codecs import Codec, Samples, encode_mp3, open_codec
+from gateway.simulator.journal import Heard, Inlet, Journal
 from gateway.simulator.playout import Playout, PlayoutError
+from gateway.simulator.switches import Switches
 
 L16 = open_codec("L16", 8000)
 FRAME = 160
@@ -17,9 +20,11 @@ def sound(samples: int, first: int = 1) -> Samples:
     return np.arange(first, first + samples, dtype=np.int16)
 
 
-def open_playout(*, position: int = 0) -> tuple[Playout, Heard]:
-    heard = Heard(8000)
-    return Playout(L16, heard, start=100.0, position=position), heard
+def open_playout(*, position: int = 0, codec: Codec | None = L16, **switches: Any) -> tuple[Playout, Heard]:
+    journal = Journal(8000)
+    journal.position(100.0 - position / 8000)
+    playout = Playout(codec, Inlet(journal).hear, start=100.0, sample_rate=8000, switches=Switches(**switches))
+    return playout, journal.heard
 
 
 def push(playout: Playout, samples: Samples, now: float) -> list[str]:
@@ -133,12 +138,65 @@ def test_the_queue_is_bounded() -> None:
 
 
 def test_in_mode_mp3_codec_octets_are_not_heard() -> None:
-    heard = Heard(8000)
-    playout = Playout(None, heard, start=100.0)
+    playout, heard = open_playout(codec=None)
     assert playout.push_audio(bytes(160), now=100.0) == []
     assert playout.push_mark("at once", now=100.0) == ["at once"]
     playout.advance(101.0)
     assert heard.pieces == []
+    assert playout.ignored == "160 octets that are no MP3 file"
+
+
+def test_in_mode_mp3_files_are_heard_one_after_the_other_and_one_may_come_a_second() -> None:
+    voice = np.round(8000 * np.sin(np.arange(8000) / 3)).astype(np.int16)
+    playout, heard = open_playout(codec=None)
+    playout.push_audio(encode_mp3(voice, 8000), now=100.0)
+    with pytest.raises(PlayoutError, match="1 media messages a second") as caught:
+        playout.push_audio(encode_mp3(voice, 8000), now=100.5)
+    assert caught.value.code == 100005
+    playout.push_mark("first", now=100.5)
+    playout.push_audio(encode_mp3(np.repeat(voice, 2), 16_000), now=101.0)
+    assert playout.advance(101.1) == ["first"]
+    playout.advance(104.0)
+    ((start, length),) = heard.pieces
+    assert abs(length - 16_000) < 200
+    assert np.abs(heard.samples()[start + 1000 : start + 7000]).max() > 7000
+
+
+def test_what_is_no_file_in_mode_mp3_may_be_an_error() -> None:
+    playout, _ = open_playout(codec=None, mp3_garbage="error")
+    with pytest.raises(PlayoutError, match="mode is mp3") as caught:
+        playout.push_audio(b"\xff\xfb" + bytes(300), now=100.0)
+    assert caught.value.code == 100004
+
+
+@pytest.mark.parametrize(("encoding", "rate"), [("L16", 16_000), ("L16", 22_050), ("L16", 48_000), ("G722", 8000)])
+def test_sound_of_other_rates_is_heard_at_the_legs(encoding: str, rate: int) -> None:
+    codec = open_codec(encoding, rate, to_send=True)
+    tone = 8000 * np.sin(2 * np.pi * 400 * np.arange(codec.sample_rate) / codec.sample_rate)
+    playout, heard = open_playout(codec=open_codec(encoding, rate))
+    playout.push_audio(codec.encode(np.round(tone).astype(np.int16)), now=99.9)
+    playout.advance(102.0)
+    assert sum(length for _, length in heard.pieces) == pytest.approx(8000, abs=2)
+    spectrum = np.abs(np.fft.rfft(heard.samples()[1000:5000]))
+    assert int(np.argmax(spectrum)) == 200  # 400 Hz in bins of 2 Hz
+
+
+@pytest.mark.parametrize("octets", [100, 2 * 31 * 8000])
+def test_switches_let_short_and_long_messages_play(octets: int) -> None:
+    playout, heard = open_playout(short_media="play", long_media="play")
+    playout.push_audio(bytes(octets), now=99.9)
+    playout.advance(200.0)
+    assert sum(length for _, length in heard.pieces) == octets // 2
+
+
+def test_a_switch_limits_the_messages_of_mode_rtp() -> None:
+    playout, _ = open_playout(rtp_messages=3)
+    for _ in range(3):
+        push(playout, sound(FRAME), 100.0)
+    with pytest.raises(PlayoutError) as caught:
+        push(playout, sound(FRAME), 100.9)
+    assert caught.value.code == 100005
+    push(playout, sound(FRAME), 101.0)
 
 
 @given(

@@ -290,10 +290,11 @@ async def test_a_command_with_a_known_id_is_ignored() -> None:
 @pytest.mark.parametrize(
     ("fields", "pointer"),
     [
-        ({"stream_codec": "OPUS"}, "/stream_codec"),
-        ({"stream_bidirectional_codec": "G722"}, "/stream_bidirectional_codec"),
-        ({"stream_bidirectional_sampling_rate": 16000}, "/stream_bidirectional_sampling_rate"),
-        ({"stream_track": "both_tracks"}, "/stream_track"),
+        ({"stream_codec": "OPUS", "stream_bidirectional_sampling_rate": 22050}, "/stream_codec"),
+        (
+            {"stream_bidirectional_codec": "AMR-WB", "stream_bidirectional_sampling_rate": 48000},
+            "/stream_bidirectional_codec",
+        ),
         ({"stream_auth_token": "two\r\nlines"}, "/stream_auth_token"),
         ({"stream_url": None}, "/stream_url"),
     ],
@@ -347,7 +348,7 @@ async def test_an_error_inside_the_context_comes_out_as_it_is() -> None:
 
 async def test_as_a_program_it_says_that_it_is_ready_and_ends_on_sigterm(capsys: pytest.CaptureFixture[str]) -> None:
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
-        tasks.create_task(run_simulator(LOOPBACK))
+        tasks.create_task(run_simulator(Simulator(LOOPBACK)))
         out = ""
         while not out:
             await asyncio.sleep(0.01)
