@@ -4,6 +4,7 @@ WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
 COPY gateway gateway
 COPY codecs codecs
+COPY pytest_telnyx_simulator pytest_telnyx_simulator
 RUN python -m venv /opt/gateway && /opt/gateway/bin/pip install --no-cache-dir .
 
 FROM python:3.13-slim

@@ -2,7 +2,7 @@
 PYTHON ?= python3
 PY := .venv/bin/python
 
-.PHONY: help demo test format lint types unit bench-smoke wheel clean
+.PHONY: help demo test format lint types unit bench-smoke wheel test-peers quality clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -32,6 +32,12 @@ bench-smoke: .venv/.dev ## each benchmark for a moment, to see that it runs
 wheel: .venv/.dev ## build the wheel and test it outside the tree
 	@$(PY) tests/wheel.py
 
+quality: .venv/.quality ## speech through each codec and through loss, scored by PESQ (wants a C compiler and espeak-ng)
+	@$(PY) -m benchmarks.quality
+
+test-peers: .venv/.core ## programs that nobody here wrote against the simulator, each in an environment of its own
+	@$(PY) tests/peers/run.py
+
 clean: ## remove what the other commands made
 	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
@@ -47,3 +53,7 @@ clean: ## remove what the other commands made
 .venv/.dev: pyproject.toml | .venv/bin/python
 	@$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@ .venv/.core
+
+.venv/.quality: pyproject.toml | .venv/bin/python
+	@$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[codecs,quality]'
+	@touch $@

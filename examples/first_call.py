@@ -145,7 +145,7 @@ async def final_record(session: aiohttp.ClientSession, http: str, key: str, fold
     for _ in range(100):
         (record,) = (await get(session, f"{http}/v1/calls", key))["calls"]
         recording = ((record["media"] or {}).get("sinks", {}).get("recorder") or {}).get("recording")
-        if record["state"] == "ended" and recording is not None:
+        if record["state"] in ("ended", "stored") and recording is not None:
             place = folder / "recordings" / recording
             sidecar = json.loads((place / "recording.json").read_text("utf-8"))
             if sidecar["complete"]:

@@ -11,25 +11,48 @@ Gateway(agent=Parrot).run()
 """
 
 from gateway.agents.base import Agent
-from gateway.call import Call, CallItem, EndReason
+from gateway.call import Call, EndReason
 from gateway.config import Settings, load_settings
+from gateway.errors import SinkError
 from gateway.gateway import Gateway
+from gateway.items import CallItem, Dtmf, MarkReached, PlaybackFinished
 from gateway.media.frame import AudioFrame
-from gateway.protocol.messages import Dtmf, MarkReached
-from gateway.sinks.base import AudioSink, SinkFactory, StreamInfo
+from gateway.playback import Playback
+from gateway.sinks.base import (
+    BOTH_SIDES,
+    INBOUND,
+    AsyncAudioSink,
+    AudioSink,
+    SinkFactory,
+    SinkSource,
+    StreamInfo,
+)
+from gateway.sinks.delivery import Declared, Delivery, Restart
+from gateway.sinks.url import SinkConfig
 
 __all__ = [
+    "BOTH_SIDES",
+    "INBOUND",
     "Agent",
+    "AsyncAudioSink",
     "AudioFrame",
     "AudioSink",
     "Call",
     "CallItem",
+    "Declared",
+    "Delivery",
     "Dtmf",
     "EndReason",
     "Gateway",
     "MarkReached",
+    "Playback",
+    "PlaybackFinished",
+    "Restart",
     "Settings",
+    "SinkConfig",
+    "SinkError",
     "SinkFactory",
+    "SinkSource",
     "StreamInfo",
     "load_settings",
 ]

@@ -1,7 +1,7 @@
 """The commands of `telnyx-gateway`; each imports what it needs itself."""
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, NoReturn, Optional
 
 import typer
 
@@ -47,6 +47,29 @@ def simulate(
     webhook_url: Annotated[
         Optional[str], typer.Option(help="Where calls report that name no webhook URL of their own.")
     ] = None,
+    failover_url: Annotated[
+        Optional[str], typer.Option(help="What takes the webhooks when that URL has failed twice.")
+    ] = None,
+    webhook_api_version: Annotated[str, typer.Option(help="Format of the webhooks: 1 or 2.")] = "2",
+    signing_key: Annotated[
+        Optional[Path],
+        typer.Option(
+            help="File with the key that signs the webhooks; made if it is not there. Else a new key each time."
+        ),
+    ] = None,
+    api_key: Annotated[Optional[str], typer.Option(help="The key that /v2 wants. Else any key is taken.")] = None,
+    connection_id: Annotated[
+        Optional[list[str]], typer.Option(help="An application of the account; repeat it. Else any id is taken.")
+    ] = None,
+    numbers: Annotated[Optional[Path], typer.Option(help="TOML file: what happens when a number is called.")] = None,
+    max_calls: Annotated[int, typer.Option(help="Calls at a time.", min=1)] = 100,
+    faults: Annotated[Optional[Path], typer.Option(help="TOML file: what goes wrong, see docs/simulator.md.")] = None,
+    fault: Annotated[
+        Optional[list[str]], typer.Option(help="FAMILY.NAME=VALUE, such as media.lost=0.01; repeat it.")
+    ] = None,
+    switch: Annotated[
+        Optional[list[str]], typer.Option(help="NAME=VALUE: what Telnyx leaves open, see docs/simulator.md; repeat it.")
+    ] = None,
 ) -> None:
     """Play Telnyx: REST under /v2, signed webhooks, media streams; no account needed.
 
@@ -57,16 +80,91 @@ def simulate(
 
     from gateway.config import parse_address
     from gateway.errors import ConfigError
-    from gateway.simulator.simulator import run_simulator
+    from gateway.gateway import loop_factory
+    from gateway.simulator.files import load_faults, load_numbers, load_signing_key, parse_switches
+    from gateway.simulator.simulator import Simulator, run_simulator
 
+    if webhook_api_version not in ("1", "2"):
+        _refuse(f"--webhook-api-version: {webhook_api_version!r}, want 1 or 2")
     try:
-        asyncio.run(run_simulator(parse_address(listen), webhook_url=webhook_url))
+        address = parse_address(listen)
     except ConfigError as error:
         _refuse(f"--listen: {error}")
+    try:
+        simulator = Simulator(
+            address,
+            webhook_url=webhook_url,
+            failover_url=failover_url,
+            webhook_api_version="1" if webhook_api_version == "1" else "2",
+            signing_key=None if signing_key is None else load_signing_key(signing_key),
+            api_key=api_key,
+            connections=connection_id or None,
+            numbers=None if numbers is None else load_numbers(numbers),
+            max_calls=max_calls,
+            switches=parse_switches(switch or ()),
+            faults=load_faults(faults, fault or ()),
+        )
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
+            runner.run(run_simulator(simulator))
+    except ConfigError as error:
+        _refuse(str(error))
     except OSError as error:
         _refuse(f"Cannot start: {error}")
 
 
-def _refuse(message: str) -> None:
+@app.command()
+def call(
+    media_url: Annotated[
+        str, typer.Argument(help="The media WebSocket to call, ws:// or wss://.", metavar="MEDIA_URL")
+    ],
+    wav: Annotated[Optional[Path], typer.Option(help="What the caller says: a WAV file of any rate.")] = None,
+    out: Annotated[Optional[Path], typer.Option(help="Where what the caller heard is written, as WAV.")] = None,
+    codec: Annotated[str, typer.Option(help="Of both directions: PCMU, PCMA, L16, G722, OPUS or AMR-WB.")] = "PCMU",
+    rate: Annotated[int, typer.Option(help="Of both directions, in Hz, where the codec leaves a choice.")] = 8000,
+    mode: Annotated[str, typer.Option(help="How the far side sends: codec frames (rtp), or MP3 files (mp3).")] = "rtp",
+    token: Annotated[Optional[str], typer.Option(help="stream_auth_token: in a header and in `connected`.")] = None,
+    script: Annotated[
+        Optional[str], typer.Option(help="Who calls instead of --wav: a script of the library, or a TOML file.")
+    ] = None,
+    faults: Annotated[Optional[Path], typer.Option(help="TOML file: what goes wrong at the caller's side.")] = None,
+    fault: Annotated[
+        Optional[list[str]], typer.Option(help="FAMILY.NAME=VALUE, such as media.lost=0.01; repeat it.")
+    ] = None,
+    switch: Annotated[
+        Optional[list[str]], typer.Option(help="NAME=VALUE: what Telnyx leaves open, see docs/simulator.md; repeat it.")
+    ] = None,
+    silence_after: Annotated[
+        float, typer.Option(help="Seconds that the caller listens after the end of --wav.", min=0, max=3600)
+    ] = 1.0,
+) -> None:
+    """Call a media WebSocket, ours or another program's: no account, no REST, no webhooks.
+
+    Says `connected`, `start`, the WAV file in frames of 20 ms, `stop`; keeps what was heard, and reports. The exit
+    status is 0 if the far side spoke the protocol until the caller hung up, 1 if it did not or the script failed, 2 if
+    it could not be called.
+    """
+    from gateway.errors import ConfigError
+    from gateway.simulator.call_command import call_media_url, load_person, make_plan
+    from gateway.simulator.files import load_faults, parse_switches
+
+    if wav is not None and script is not None:
+        _refuse("--wav or --script: one caller says one thing")
+    try:
+        switches = parse_switches(switch or ())
+        status = call_media_url(
+            make_plan(media_url, codec=codec, rate=rate, mode=mode, token=token, switches=switches),
+            wav=wav,
+            person=None if script is None else load_person(script),
+            out=out,
+            silence_after=silence_after,
+            switches=switches,
+            faults=load_faults(faults, fault or ()),
+        )
+    except ConfigError as error:
+        _refuse(str(error))
+    raise typer.Exit(status)
+
+
+def _refuse(message: str) -> NoReturn:
     typer.echo(message, err=True)
     raise typer.Exit(2)

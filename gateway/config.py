@@ -14,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, V
 
 from gateway.errors import ConfigError
 
-__all__ = ["Address", "Settings", "load_settings", "parse_address"]
+__all__ = ["Address", "PortRange", "Settings", "load_settings", "parse_address", "parse_port_range"]
 
 
 class Address(NamedTuple):
@@ -40,6 +40,38 @@ def parse_address(text: str) -> Address:
     return Address(host.removeprefix("[").removesuffix("]") or "0.0.0.0", int(port))  # noqa: S104 - `:8080` asks for it
 
 
+class PortRange(NamedTuple):
+    """A host and its UDP ports from the first to the last."""
+
+    host: str
+    first: int
+    last: int
+
+    def __str__(self) -> str:
+        return f"{Address(self.host, self.first)}-{self.last}"
+
+
+def parse_port_range(text: str) -> PortRange:
+    """Read `host:first-last`; at least four ports, as a fork takes two even ones.
+
+    Raises:
+        ConfigError: It is something else.
+    """
+    start, dash, last = text.rpartition("-")
+    host, first = parse_address(start) if dash else ("", 0)
+    end = parse_address(f":{last}").port
+    if not dash or not 0 < first <= end - 3:
+        raise ConfigError(f"{text!r} is not host:first-last with at least four ports")
+    return PortRange(host, first, end)
+
+
+def _port_range(value: Any) -> Any:
+    try:
+        return parse_port_range(value) if isinstance(value, str) else value
+    except ConfigError as error:
+        raise ValueError(str(error)) from error
+
+
 def _address(value: Any) -> Any:
     try:
         return parse_address(value) if isinstance(value, str) else value
@@ -54,6 +86,7 @@ def _comma_list(value: Any) -> Any:
 
 
 Listen = Annotated[Address, BeforeValidator(_address)]
+UdpListen = Annotated[PortRange, BeforeValidator(_port_range)]
 CommaList = Annotated[tuple[str, ...], BeforeValidator(_comma_list)]
 
 
@@ -73,20 +106,51 @@ class Settings(BaseModel):
         "token", description="`none` admits any stream, on a loopback address and to a loopback `Host` only"
     )
     transport: Literal["websockets"] = Field("websockets", description="what drives the media sockets")
-    sinks: CommaList = Field(("recorder",), description="sinks for each call, comma-separated; may be empty")
-    agent: str | None = Field(None, description="what answers the caller: `echo`, or `package.module:Class`")
+    sinks: CommaList = Field(
+        ("recorder",),
+        description="sinks for each call, comma-separated, see docs/sinks.md; may be empty",
+    )
+    sink_budget_ms: float = Field(
+        10,
+        gt=0,
+        description="how long one call of a sink may keep all other calls waiting, before it is removed for it",
+    )
+    preroll_seconds: float = Field(
+        0, ge=0, le=60, description="how much of each call is kept in memory for sinks that join it late"
+    )
+    agent: str | None = Field(
+        None, description="what answers the caller: `echo`, an installed agent, or `package.module:Class`"
+    )
     api_key: SecretStr | None = Field(
         None, description="key of the API; made at the first start and kept in the data folder if unset"
     )
-    data_dir: Path = Field(Path("data"), description="folder of recordings and keys")
-    stream_codec: Literal["PCMU", "PCMA", "L16"] = Field(
+    data_dir: Path = Field(Path("data"), description="folder of recordings, database and keys")
+    keep_days: float = Field(30, gt=0, description="days that the records of calls and commands are kept")
+    without_store: Literal["refuse", "serve"] = Field(
+        "refuse",
+        description="webhooks while the database cannot be written: `refuse` with 503, or `serve` without keeping them",
+    )
+    webhook_allow: CommaList | None = Field(
+        None, description="networks that webhooks may come from; `telnyx` for those it publishes; any if unset"
+    )
+    trusted_proxies: CommaList | None = Field(
+        None, description="networks of the proxies whose `X-Forwarded-For` is believed"
+    )
+    dials_per_second: int = Field(30, ge=1, description="dials sent to Telnyx at most, over five seconds")
+    stream_codec: Literal["PCMU", "PCMA", "L16", "G722", "OPUS", "AMR-WB"] = Field(
         "PCMU",
         description="codec asked of Telnyx for both directions; what comes in is read from the stream itself",
     )
-    stream_sample_rate: Literal[8000, 16000, 22050, 24000, 48000] = Field(
-        8000, description="rate asked of Telnyx, in Hz; G.711 has 8000 only"
+    stream_mode: Literal["rtp", "mp3"] = Field(
+        "rtp",
+        description="`mp3`: what is played goes to Telnyx as whole MP3 files, one a second at most, and nothing live",
     )
-    l16_byte_order: Literal["little", "big"] = Field("little", description="byte order of L16 on the wire")
+    stream_sample_rate: Literal[8000, 16000, 22050, 24000, 48000] = Field(
+        8000, description="rate asked of Telnyx, in Hz; PCMU, PCMA and G722 have 8000 only"
+    )
+    l16_byte_order: Literal["little", "big", "auto"] = Field(
+        "little", description="byte order of L16 on the wire; `auto` finds it out in the first 200 ms of sound"
+    )
     max_calls: int = Field(500, ge=1, description="concurrent media streams; more are closed with 1013")
     max_call_seconds: float = Field(14_400, gt=0, description="longest media stream")
     max_message_bytes: int = Field(1_048_576, ge=1024, description="largest message a media socket may send")
@@ -98,13 +162,33 @@ class Settings(BaseModel):
         10, gt=0, description="seconds that a socket may not read while something waits for it"
     )
     drain_timeout: float = Field(3600, ge=0, description="seconds that running calls get after SIGTERM")
+    fork_listen: UdpListen | None = Field(
+        None, description="where forked calls come in as RTP, `host:first-last`, UDP; none do if unset"
+    )
+    fork_public_host: str | None = Field(
+        None, description="what Telnyx is told as host of forks; from the listen address if unset"
+    )
+    fork_silence_timeout: float = Field(30, gt=0, description="seconds without any packet after which a fork ends")
     reorder_ms: int = Field(60, ge=0, le=1000, description="how long a gap waits for the packets that belong there")
+    reconnect_grace: float = Field(
+        2, ge=0, le=60, description="seconds that a call waits for another socket when its own is gone without `stop`"
+    )
     playout_lead_ms: int = Field(160, ge=20, le=5000, description="how far ahead of its time sound is sent")
+    playout_message_ms: int = Field(
+        20,
+        ge=20,
+        le=200,
+        multiple_of=20,
+        description="how much sound one message may hold where more than 20 ms waits; whole 20 ms",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="what is logged")
     log_format: Literal["auto", "text", "json"] = Field("auto", description="`auto`: text on a terminal, else JSON")
 
     telnyx_api_key: SecretStr | None = Field(None, description="key for Telnyx's API")
-    telnyx_public_key: str | None = Field(None, description="key that webhooks are signed with, base64 of 32 octets")
+    telnyx_public_key: CommaList | None = Field(
+        None,
+        description="key that webhooks are signed with, base64 of 32 octets; several, comma-separated, to change it",
+    )
     telnyx_base_url: str = Field(
         "https://api.telnyx.com/v2", pattern=r"^https?://", description="Telnyx's API, or the simulator's"
     )

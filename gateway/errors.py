@@ -5,26 +5,52 @@
         LocalProtocolError          our code used the protocol wrongly: a bug, let it surface
         RemoteProtocolError         the carrier broke the protocol: count it; too many close that stream
             UnsupportedCodecError   the stream announced a codec we cannot decode: close it with 1003
+            DatagramError           a datagram is no RTP packet: count it by its .reason, drop it
         SignatureError              a webhook cannot be trusted: answer 403
         AdmissionError              a media socket may not come in: refuse it, by its .reason
+        PlaybackError               a play, mark or key cannot be sent: the call goes on without it
         SinkError                   a sink failed: stop that sink, keep the call
-        ControlError                Call Control said no: has .status, .code and .retryable
+        RecordingError              a file is no recording, damaged or sealed: say so, leave it as it is
+        StoreError                  what must outlive the process cannot be written: refuse it, it comes again
+        InboxFullError              no room for another event: refuse it, it comes again
+        ControlError                Call Control said no: has .status, .code, .detail and .retryable
+            AuthenticationError     401, 403: the API key is wrong, or may not do this: tell the operator
+            UnknownCallError        404: Telnyx has no such call or resource
+            InvalidCommandError     400, 422: the command is wrong, or comes at the wrong moment
+                CallEndedError      the call is over: there is nothing left to do
+                MalformedCommandError   found here already, nothing was sent: pass on its .errors
+            RateLimitError          429, or our own limit: too fast; try later
+            UnavailableError        408, 5xx, no answer in time: it may have acted; try later
+                CircuitOpenError    not sent: the API has failed too often just now; try later
 
 Beside the tree stands `audio_codecs.CodecError`, as the codecs know nothing of the gateway: a payload cannot be
 decoded; conceal the frame, count it.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 __all__ = [
     "AdmissionError",
+    "AuthenticationError",
+    "CallEndedError",
+    "CircuitOpenError",
     "ConfigError",
     "ControlError",
+    "DatagramError",
     "GatewayError",
+    "InboxFullError",
+    "InvalidCommandError",
     "LocalProtocolError",
+    "MalformedCommandError",
+    "PlaybackError",
+    "RateLimitError",
+    "RecordingError",
     "RemoteProtocolError",
     "SignatureError",
     "SinkError",
+    "StoreError",
+    "UnavailableError",
+    "UnknownCallError",
     "UnsupportedCodecError",
 ]
 
@@ -47,6 +73,18 @@ class RemoteProtocolError(GatewayError):
 
 class UnsupportedCodecError(RemoteProtocolError):
     """The stream announced a codec, rate or channel count that cannot be decoded here."""
+
+
+class DatagramError(RemoteProtocolError):
+    """A datagram is no RTP packet.
+
+    Attributes:
+        reason: A short constant, good for a counter.
+    """
+
+    def __init__(self, reason: Literal["short", "version", "rtcp", "padding", "strep"], message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class SignatureError(GatewayError):
@@ -75,8 +113,24 @@ class AdmissionError(GatewayError):
         self.status = status
 
 
+class PlaybackError(GatewayError):
+    """What is to be played cannot be read, cannot be sent on this stream, or is too much."""
+
+
 class SinkError(GatewayError):
     """A sink failed; the call goes on without it."""
+
+
+class RecordingError(GatewayError):
+    """A file is no recording, or is damaged, or cannot be read without the right key."""
+
+
+class StoreError(GatewayError):
+    """The store cannot be opened, read or written."""
+
+
+class InboxFullError(GatewayError):
+    """Too many events are waiting for their handler."""
 
 
 class ControlError(GatewayError):
@@ -85,11 +139,57 @@ class ControlError(GatewayError):
     Attributes:
         status: HTTP status of the answer; 0 when there was none.
         code: Telnyx's error code, digits as text; empty when there was none.
+        title: Telnyx's words for that code, such as `Call has already ended`; empty when there were none.
+        detail: What Telnyx says of this very command; empty when it said nothing.
         retryable: The same command may succeed later: 408, 429, 5xx, no answer.
     """
 
-    def __init__(self, message: str, *, status: int = 0, code: str = "") -> None:
+    def __init__(self, message: str, *, status: int = 0, code: str = "", title: str = "", detail: str = "") -> None:
         super().__init__(message)
         self.status = status
         self.code = code
+        self.title = title
+        self.detail = detail
         self.retryable = status in (0, 408, 429) or status >= 500
+
+
+class AuthenticationError(ControlError):
+    """Telnyx does not know the API key, or the key may not do this: 401 or 403."""
+
+
+class UnknownCallError(ControlError):
+    """Telnyx has no such call, or no such resource: 404."""
+
+
+class InvalidCommandError(ControlError):
+    """Telnyx found the command wrong, or wrong at this moment of the call: 400 or 422."""
+
+
+class CallEndedError(InvalidCommandError):
+    """The call is over and takes no more commands: Telnyx's code 90018."""
+
+
+class MalformedCommandError(InvalidCommandError):
+    """A command has a wrong field, as the gateway found itself: nothing was sent.
+
+    Attributes:
+        errors: What is wrong, each in the shape of Telnyx's errors: `code`, `title`, `detail`, `source`, `meta`.
+    """
+
+    def __init__(self, action: str, errors: list[dict[str, Any]]) -> None:
+        code, title, detail = (errors[0][name] for name in ("code", "title", "detail"))
+        where = errors[0].get("source", {}).get("pointer", "body")
+        super().__init__(f"{action}: {where}: {detail}", status=422, code=code, title=title, detail=detail)
+        self.errors = errors
+
+
+class RateLimitError(ControlError):
+    """Telnyx answered 429 to the last, or the gateway's own limit leaves no room within the command's time."""
+
+
+class UnavailableError(ControlError):
+    """Telnyx's API failed or did not answer; the command may have acted all the same."""
+
+
+class CircuitOpenError(UnavailableError):
+    """The command was not sent: Telnyx's API has failed too often just now."""

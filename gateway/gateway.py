@@ -1,7 +1,7 @@
 """The service put together: media port, HTTP side, sinks and agent, from the settings."""
 
 import asyncio
-import importlib
+import gc
 import resource
 import signal
 import sys
@@ -10,34 +10,33 @@ from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from typing import Any, Self
 
-import aiohttp
 from structlog.typing import FilteringBoundLogger
 
-from gateway.agents.base import Agent, AgentFactory
-from gateway.agents.echo import Echo
+from audio_codecs import CodecError, missing_codecs, open_codec
+from gateway.agents.base import AgentFactory
 from gateway.call import CallOptions
 from gateway.config import Settings, load_settings
-from gateway.control.app import listen, make_app
-from gateway.control.client import CallControl
-from gateway.control.dispatcher import EventDispatcher
+from gateway.control.http_side import check_settings, open_http_side
 from gateway.control.keys import load_or_make_api_key
-from gateway.control.policy import AnswerAndStream
-from gateway.control.webhooks import WebhookReceiver
 from gateway.directory import CallDirectory
-from gateway.errors import ConfigError
+from gateway.errors import ConfigError, StoreError
+from gateway.forked_call import ForkOptions
+from gateway.kept_calls import restore_calls
 from gateway.logs import make_log
+from gateway.plugins import find_agent, open_sinks
 from gateway.protocol.commands import StreamingStart
-from gateway.protocol.events import CallHangup, Event
-from gateway.protocol.signature import load_public_key
 from gateway.server.admission import Admission, is_loopback_host
+from gateway.server.fork import ForkServer
 from gateway.server.media_server import MediaServer
 from gateway.server.transport import Limits
-from gateway.sinks.base import SinkFactory
-from gateway.sinks.recorder import Recorder
+from gateway.sinks.base import SinkSource
+from gateway.sinks.delivery import delivery_of
+from gateway.sinks.process import WorkerProcesses
+from gateway.sinks.services import SinkServices
+from gateway.sinks.watch import StallWatch
+from gateway.store.store import open_store
 
-__all__ = ["Gateway"]
-
-AGENTS: Mapping[str, AgentFactory] = {"echo": Echo}
+__all__ = ["Gateway", "loop_factory"]
 
 
 class Gateway:
@@ -48,6 +47,10 @@ class Gateway:
         agent: Makes the agent of each call; what the settings name if None.
         sinks: Sinks for each call by name, beside those that the settings name.
         log: Made from the settings if None.
+        clock: Seconds that only ever grow; in tests the event loop's, where that has a clock of its own.
+
+    Attributes:
+        forks: Opens ports for forked calls while the gateway runs; None where the settings name no ports.
 
     Raises:
         ConfigError: A setting is wrong, or two of them do not go together.
@@ -58,15 +61,18 @@ class Gateway:
         settings: Settings | None = None,
         *,
         agent: AgentFactory | None = None,
-        sinks: Mapping[str, SinkFactory] | None = None,
+        sinks: Mapping[str, SinkSource] | None = None,
         log: FilteringBoundLogger | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.settings = load_settings() if settings is None else settings
         self.log = make_log(self.settings.log_level, self.settings.log_format) if log is None else log
         self.media_url = ""
         self.http_url = ""
-        self._agent = _find_agent(self.settings.agent) if agent is None else agent
+        self.forks: ForkServer | None = None
+        self._agent = find_agent(self.settings.agent) if agent is None else agent
         self._sinks = dict(sinks or {})
+        self._clock = clock
         self._stack = AsyncExitStack()
         self._media: MediaServer
         self._admission: Admission
@@ -74,7 +80,10 @@ class Gateway:
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
-            await self._start(stack)
+            try:
+                await self._start(stack)
+            except StoreError as error:
+                raise ConfigError(f"GATEWAY_DATA_DIR: {error}") from error
             self._stack = stack.pop_all()
         return self
 
@@ -87,12 +96,14 @@ class Gateway:
         Returns:
             Whether they all ended by themselves.
         """
-        return await self._media.drain(self.settings.drain_timeout)
+        timeout = self.settings.drain_timeout
+        drains = [self._media.drain(timeout)] + ([self.forks.drain(timeout)] if self.forks is not None else [])
+        return all(await asyncio.gather(*drains))
 
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT, then drain; a second signal ends the running calls."""
         _allow_many_files()
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
             runner.run(self._serve())
 
     async def _serve(self) -> None:
@@ -105,6 +116,7 @@ class Gateway:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, signalled)
         async with self:
+            _tame_the_collector()
             # Scripts wait for this line on standard output; the log goes to standard error.
             sys.stdout.write(f"ready media={self.media_url} http={self.http_url}\n")
             sys.stdout.flush()
@@ -120,19 +132,34 @@ class Gateway:
 
     async def _start(self, stack: AsyncExitStack) -> None:
         settings, log = self.settings, self.log
-        directory = CallDirectory()
-        self._admission = Admission(
-            settings.media_auth, clock=time.monotonic, longest_call=settings.max_call_seconds + 3600
+        if missing := missing_codecs():
+            log.info("codecs to be installed if wanted", missing=missing)
+        store = await stack.enter_async_context(
+            open_store(settings.data_dir / "gateway.db", keep_days=settings.keep_days, log=log)
         )
+        directory = await restore_calls(store, longest_call=settings.max_call_seconds + 3600, log=log)
+        self._admission = Admission(
+            settings.media_auth, clock=self._clock, longest_call=settings.max_call_seconds + 3600
+        )
+        sinks = await open_sinks(settings, stack=stack, log=log)
+        for source in self._sinks.values():
+            delivery_of(source)  # an error now is better than one with each call
+        if both := sorted(sinks.keys() & self._sinks.keys()):
+            raise ConfigError(f"GATEWAY_SINKS: {both[0]!r} is the name of a sink that the program has brought along")
+        sinks |= self._sinks
+        services = await self._open_sink_services(stack)
+        self.forks = await self._open_forks(stack, directory, sinks, services)
         self._media = await stack.enter_async_context(
             MediaServer(
                 settings.media_listen,
                 admission=self._admission,
                 directory=directory,
                 options=CallOptions(
-                    sinks=self._sinks | await self._open_sinks(stack),
+                    sinks=sinks,
+                    sink_services=services,
                     agent=self._agent,
                     playout_lead=settings.playout_lead_ms / 1000,
+                    playout_message=settings.playout_message_ms / 1000,
                     reorder_window=settings.reorder_ms / 1000,
                     max_duration=settings.max_call_seconds,
                 ),
@@ -144,72 +171,93 @@ class Gateway:
                 ),
                 max_calls=settings.max_calls,
                 start_timeout=settings.start_timeout,
+                reconnect_grace=settings.reconnect_grace,
                 byte_order=settings.l16_byte_order,
-                clock=time.monotonic,
+                clock=self._clock,
                 log=log,
             )
         )
         self.media_url = settings.public_media_url or self._media.url
-        policy = AnswerAndStream(await self._open_control(stack), directory, stream=self._streaming_start, log=log)
-
-        async def handle(event: Event) -> None:
-            await policy.handle(event)
-            if isinstance(event, CallHangup) and event.payload.call_control_id is not None:
-                self._admission.call_ended(event.payload.call_control_id)
-
-        dispatcher = await stack.enter_async_context(EventDispatcher(handle, log=log))
-        public_key = settings.telnyx_public_key
-        webhooks = WebhookReceiver(
-            dispatcher, keys=[load_public_key(public_key)] if public_key is not None else [], log=log
-        )
 
         def counters() -> Mapping[str, Any]:
-            return self._media.describe() | webhooks.counters()
+            forks = {} if self.forks is None else self.forks.describe()
+            return self._media.describe() | forks | services.describe()
 
-        app = make_app(
-            webhooks=webhooks,
-            directory=directory,
-            api_key=self._api_key(),
-            ready=lambda: not self._media.full,
-            counters=counters,
-            log=log,
+        address = await stack.enter_async_context(
+            open_http_side(
+                settings,
+                store=store,
+                directory=directory,
+                api_key=self._api_key(),
+                stream=self._streaming_start,
+                hung_up=self._hung_up,
+                ready=lambda: not self._media.full,
+                counters=counters,
+                log=log,
+            )
         )
-        address = await stack.enter_async_context(listen(app, settings.http_listen))
         self.http_url = f"http://{address}"
         if settings.media_auth == "none":
             log.warning("media socket open to every program on this machine", setting="GATEWAY_MEDIA_AUTH=none")
-        if public_key is None:
-            log.warning("every webhook will be refused", missing="TELNYX_PUBLIC_KEY")
 
-    async def _open_sinks(self, stack: AsyncExitStack) -> dict[str, SinkFactory]:
-        """The sinks that the settings name."""
-        available: dict[str, Callable[[], Recorder]] = {
-            "recorder": lambda: Recorder(self.settings.data_dir / "recordings", log=self.log),
-        }
-        opened: dict[str, SinkFactory] = {}
-        for name in self.settings.sinks:
-            if name not in available:
-                raise ConfigError(f"GATEWAY_SINKS: there is no sink {name!r}; there are: {', '.join(available)}")
-            opened[name] = (await stack.enter_async_context(available[name]())).open
-        return opened
+    def _hung_up(self, call_control_id: str) -> None:
+        self._admission.call_ended(call_control_id)
+        self._media.call_over(call_control_id)
+        if self.forks is not None:
+            self.forks.close(call_control_id)
 
-    async def _open_control(self, stack: AsyncExitStack) -> CallControl | None:
-        key = self.settings.telnyx_api_key
-        if key is None:
-            self.log.warning("calls are not answered by this gateway", missing="TELNYX_API_KEY")
+    async def _open_sink_services(self, stack: AsyncExitStack) -> SinkServices:
+        """What the sinks of all calls share."""
+        settings = self.settings
+        budget = settings.sink_budget_ms / 1000
+        watch = StallWatch(asyncio.get_running_loop().call_later, self._clock, limit=budget)
+        return SinkServices(
+            budget=budget,
+            preroll=settings.preroll_seconds,
+            spill_folder=settings.data_dir / "spill",
+            processes=await stack.enter_async_context(WorkerProcesses()),
+            watch=stack.enter_context(watch),
+        )
+
+    async def _open_forks(
+        self, stack: AsyncExitStack, directory: CallDirectory, sinks: Mapping[str, SinkSource], services: SinkServices
+    ) -> ForkServer | None:
+        """The ports of forked calls, where the settings name some."""
+        settings = self.settings
+        if settings.fork_listen is None:
             return None
-        session = await stack.enter_async_context(aiohttp.ClientSession())
-        return CallControl(session, self.settings.telnyx_base_url, key.get_secret_value())
+        return await stack.enter_async_context(
+            ForkServer(
+                settings.fork_listen,
+                public_host=settings.fork_public_host,
+                directory=directory,
+                options=ForkOptions(
+                    sinks=sinks,
+                    sink_services=services,
+                    reorder_window=settings.reorder_ms / 1000,
+                    start_timeout=settings.start_timeout,
+                    silence_timeout=settings.fork_silence_timeout,
+                    max_duration=settings.max_call_seconds,
+                ),
+                clock=self._clock,
+                log=self.log,
+            )
+        )
 
     def _streaming_start(self, call_control_id: str) -> StreamingStart:
         """What is asked of Telnyx for a call that was answered: both directions in one codec, live."""
-        codec, sample_rate = self.settings.stream_codec, self.settings.stream_sample_rate
+        codec, sample_rate, mode = (
+            self.settings.stream_codec,
+            self.settings.stream_sample_rate,
+            self.settings.stream_mode,
+        )
+        asked_codec = ("MP3" if mode == "mp3" else codec, sample_rate)
         return StreamingStart(
             stream_url=self.media_url,
-            stream_auth_token=self._admission.issue(call_control_id, asked_codec=(codec, sample_rate)),
+            stream_auth_token=self._admission.issue(call_control_id, asked_codec=asked_codec),
             stream_track="inbound_track",
             stream_codec=codec,
-            stream_bidirectional_mode="rtp",
+            stream_bidirectional_mode=mode,
             stream_bidirectional_codec=codec,
             stream_bidirectional_sampling_rate=sample_rate,
             stream_bidirectional_target_legs="self",
@@ -232,32 +280,18 @@ def _check(settings: Settings) -> None:
             "GATEWAY_MEDIA_AUTH: none is for a loopback address only, "
             f"and GATEWAY_MEDIA_LISTEN is {settings.media_listen}"
         )
-    if settings.stream_codec != "L16" and settings.stream_sample_rate != 8000:
+    if settings.stream_codec in ("PCMU", "PCMA", "G722") and settings.stream_sample_rate != 8000:
         raise ConfigError(f"GATEWAY_STREAM_SAMPLE_RATE: {settings.stream_codec} has 8000 Hz only")
+    try:
+        open_codec(settings.stream_codec, settings.stream_sample_rate, to_send=True)
+    except CodecError as error:
+        raise ConfigError(f"GATEWAY_STREAM_CODEC: {error}") from error
     if settings.public_media_url is None and settings.media_listen.host in ("0.0.0.0", "::"):  # noqa: S104 - compared
         raise ConfigError("GATEWAY_PUBLIC_MEDIA_URL: say where Telnyx finds this gateway, as it listens everywhere")
-    if settings.telnyx_public_key is not None:
-        try:
-            load_public_key(settings.telnyx_public_key)
-        except ConfigError as error:
-            raise ConfigError(f"TELNYX_PUBLIC_KEY: {error}") from error
-
-
-def _find_agent(name: str | None) -> AgentFactory | None:
-    if name is None or name in AGENTS:
-        return None if name is None else AGENTS[name]
-    module_name, colon, attribute = name.partition(":")
-    if "" not in sys.path:
-        sys.path.insert(0, "")  # the user's own module lies where the command is given, not where it is installed
-    try:
-        agent = getattr(importlib.import_module(module_name), attribute) if colon else None
-    except (ImportError, AttributeError, TypeError, ValueError) as error:  # the last two: `.module` and no module
-        raise ConfigError(f"GATEWAY_AGENT: {name!r} cannot be loaded: {error}") from error
-    if not (isinstance(agent, type) and issubclass(agent, Agent)):
-        raise ConfigError(
-            f"GATEWAY_AGENT: {name!r} is no agent; want one of {', '.join(AGENTS)}, or package.module:Class"
-        )
-    return agent
+    everywhere = settings.fork_listen is not None and settings.fork_listen.host in ("0.0.0.0", "::")  # noqa: S104 - too
+    if everywhere and settings.fork_public_host is None:
+        raise ConfigError("GATEWAY_FORK_PUBLIC_HOST: say where Telnyx finds this gateway, as it listens everywhere")
+    check_settings(settings)
 
 
 def _allow_many_files() -> None:
@@ -266,7 +300,17 @@ def _allow_many_files() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+def _tame_the_collector() -> None:
+    """Have the garbage collector leave alone what was made so far, as it stays, and look at the rest less often.
+
+    Looking at everything takes a tenth of a second, in which no frame moves and no webhook is answered.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(5_000, 20, 20)
+
+
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     """Take uvloop where it is installed: a third less CPU for the same calls."""
     try:
         import uvloop

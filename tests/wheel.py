@@ -47,9 +47,15 @@ with tempfile.TemporaryDirectory() as data:
     asyncio.run(main(data))
 """
 
+_PLUGIN_TEST = """
+def test_the_plugin_is_found_and_the_scripts_are_there(telnyx_simulator):
+    call = telnyx_simulator.call("hears_an_echo", webhook_url="http://127.0.0.1:9", gives_up_after=0.1)
+    assert "did not answer" in call.failure
+"""
+
 
 def main() -> int:
-    """Build, install, call."""
+    """Build, install, call; then the same from a test of somebody else's."""
     with tempfile.TemporaryDirectory(prefix="wheel test ") as name:
         folder = Path(name)
         _run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), cwd=_ROOT)
@@ -60,6 +66,9 @@ def main() -> int:
         _run(python, "-c", _CALL, cwd=folder)
         _run(python, "-m", "gateway", "--help", cwd=folder)
         _run(str(folder / "venv" / "bin" / "telnyx-gateway"), "serve", "--help", cwd=folder)
+        _run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "pytest>=9,<10", cwd=folder)
+        (folder / "test_plugin.py").write_text(_PLUGIN_TEST)
+        _run(python, "-m", "pytest", "-q", "test_plugin.py", cwd=folder)
         print(f"{wheel.name}: installed outside the tree, placed a call")
     return 0
 

@@ -78,6 +78,23 @@ def test_an_address_that_is_none_is_refused(arguments: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--webhook-api-version", "3"], "--webhook-api-version"),
+        (["--switch", "unknown_call=418"], "unknown_call"),
+        (["--fault", "media.lost=2"], "media.lost"),
+        (["--faults", "absent.toml"], "absent.toml"),
+        (["--numbers", "absent.toml"], "absent.toml"),
+        (["--signing-key", "absent/key"], "absent/key"),
+    ],
+)
+def test_a_simulator_that_cannot_be_as_asked_for_does_not_start(arguments: list[str], words: str) -> None:
+    result = CliRunner().invoke(app, ["simulate", "--listen", "127.0.0.1:0", *arguments])
+    assert result.exit_code == 2
+    assert words in result.output
+
+
+@pytest.mark.parametrize(
     ("environment", "words"),
     [
         (

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from gateway.config import Address, Settings, load_settings, parse_address
+from gateway.config import Address, PortRange, Settings, load_settings, parse_address, parse_port_range
 from gateway.errors import ConfigError
 
 
@@ -26,7 +26,7 @@ def test_the_environment_is_read_by_prefix_and_telnyx_by_its_own_names() -> None
             "GATEWAY_DRAIN_TIMEOUT": "2.5",
             "GATEWAY_DATA_DIR": "/srv/calls",
             "TELNYX_API_KEY": "KEY1",
-            "TELNYX_PUBLIC_KEY": "abc=",
+            "TELNYX_PUBLIC_KEY": "abc=, def=",
             "TELNYX_BASE_URL": "http://127.0.0.1:12111/v2",
             "TELNYX_SOMETHING_ELSE": "left alone",
             "PATH": "/bin",
@@ -35,7 +35,7 @@ def test_the_environment_is_read_by_prefix_and_telnyx_by_its_own_names() -> None
     assert (settings.max_calls, settings.drain_timeout, settings.data_dir) == (7, 2.5, Path("/srv/calls"))
     assert settings.telnyx_api_key is not None
     assert settings.telnyx_api_key.get_secret_value() == "KEY1"
-    assert (settings.telnyx_public_key, settings.telnyx_base_url) == ("abc=", "http://127.0.0.1:12111/v2")
+    assert (settings.telnyx_public_key, settings.telnyx_base_url) == (("abc=", "def="), "http://127.0.0.1:12111/v2")
 
 
 def test_the_process_environment_is_read_where_none_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,3 +152,25 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | No
 def test_settings_do_not_change() -> None:
     with pytest.raises(ValidationError):
         Settings().max_calls = 7  # type: ignore[misc]  # the assignment is what is tested
+
+
+@pytest.mark.parametrize(
+    ("text", "ports"),
+    [
+        ("127.0.0.1:20000-20999", PortRange("127.0.0.1", 20_000, 20_999)),
+        (":1024-1027", PortRange("0.0.0.0", 1024, 1027)),
+        ("[::1]:20000-20003", PortRange("::1", 20_000, 20_003)),
+    ],
+)
+def test_the_ports_of_forks_are_a_range(text: str, ports: PortRange) -> None:
+    assert load_settings({"GATEWAY_FORK_LISTEN": text}).fork_listen == ports
+    assert parse_port_range(str(ports)) == ports
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "127.0.0.1", "127.0.0.1:20000", "127.0.0.1:20000-", "127.0.0.1:-4", ":0-10", ":10-12", ":9-1", ":1-65536"],
+)
+def test_any_other_range_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="host:"):
+        parse_port_range(text)

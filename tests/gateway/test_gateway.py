@@ -20,8 +20,7 @@ from gateway.config import Address
 from gateway.errors import ConfigError
 from gateway.simulator import SimulatedCall, Simulator
 from tests.fakes import ListSink, acting, noise
-from tests.gateway.sinks.test_recorder_recording import sidecar
-from tests.gateway.sinks.test_recorder_wav import read_wav
+from tests.gateway.sinks.recorder.recordings import read_wav, sidecar
 
 LOOPBACK = Address("127.0.0.1", 0)
 NUMBERS = {"from_": "+15550100001", "to": "+15550100002"}
@@ -110,7 +109,7 @@ def test_an_agent_that_there_is_not_is_refused(tmp_path: Path, name: str, compla
 
 async def test_a_sink_that_there_is_not_is_refused_at_the_start(tmp_path: Path) -> None:
     gateway = make(tmp_path, sinks=("recorder", "transcribr"))
-    with pytest.raises(ConfigError, match="GATEWAY_SINKS: there is no sink 'transcribr'; there are: recorder"):
+    with pytest.raises(ConfigError, match="GATEWAY_SINKS: 'transcribr': there is no such sink; there are: recorder"):
         await gateway.__aenter__()
 
 
@@ -123,7 +122,13 @@ async def test_a_port_that_is_taken_is_an_os_error_and_leaves_nothing_open(tmp_p
     async with make(tmp_path) as first:
         port = int(first.http_url.rpartition(":")[2])
         with pytest.raises(OSError, match="address already in use"):
-            await make(tmp_path, http_listen=Address("127.0.0.1", port)).__aenter__()
+            await make(tmp_path / "other", http_listen=Address("127.0.0.1", port)).__aenter__()
+
+
+async def test_a_folder_of_another_gateway_is_refused(tmp_path: Path) -> None:
+    async with make(tmp_path):
+        with pytest.raises(ConfigError, match="GATEWAY_DATA_DIR: another gateway uses the folder"):
+            await make(tmp_path).__aenter__()
 
 
 async def test_the_api_key_is_made_once_and_shown_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -174,6 +179,15 @@ async def get(gateway: Gateway, path: str) -> Any:
         return await answer.json()
 
 
+async def stored(gateway: Gateway, call: SimulatedCall) -> Any:
+    """The call's record, once the gateway is through with it."""
+    while True:
+        record = await get(gateway, f"/v1/calls/{call.leg.call_control_id}")
+        if record["state"] == "stored":
+            return record
+        await asyncio.sleep(0.01)
+
+
 def only_recording(folder: Path) -> Path:
     (recording,) = (folder / "recordings").iterdir()
     return recording
@@ -183,7 +197,7 @@ async def test_a_call_is_answered_echoed_and_recorded(tmp_path: Path) -> None:
     async with telnyx() as simulator, make(tmp_path, **account(simulator), agent="echo") as gateway:
         call = place_call(simulator, gateway, 1.0)
         await call.wait_finished()
-        record = await get(gateway, f"/v1/calls/{call.leg.call_control_id}")
+        record = await stored(gateway, call)
     journal = call.journal
     said = journal.said.samples()
     assert (call.leg.hangup_cause, len(said)) == ("normal_clearing", 10_400)
@@ -204,7 +218,7 @@ async def test_a_call_is_answered_echoed_and_recorded(tmp_path: Path) -> None:
     described = sidecar(folder)
     assert described["complete"] is True
     assert described["report"]["end_reason"] == "stop"
-    assert (record["state"], record["problems"]) == ("ended", [])
+    assert (record["state"], record["problems"]) == ("stored", [])
     assert record["media"]["end_reason"] == "stop"
     assert record["media"]["received"]["packets_received"] == 65
     assert record["media"]["sinks"]["recorder"]["recording"] == folder.name
@@ -239,7 +253,7 @@ async def test_a_gateway_without_sinks_and_agent_takes_calls(tmp_path: Path) -> 
     async with telnyx() as simulator, make(tmp_path, **account(simulator), sinks=()) as gateway:
         call = place_call(simulator, gateway, 0.1, silence=0.0)
         await call.wait_finished()
-        record = await get(gateway, f"/v1/calls/{call.leg.call_control_id}")
+        record = await stored(gateway, call)
     assert record["media"]["end_reason"] == "stop"
     assert record["media"]["sinks"] == {}
     assert not (tmp_path / "recordings").exists()

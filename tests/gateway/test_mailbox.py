@@ -69,3 +69,20 @@ async def test_a_second_loop_goes_on_where_the_first_stopped() -> None:
         if item == 1:
             break
     assert [item async for item in mailbox] == [2, 3]
+
+
+async def test_of_a_full_mailbox_what_is_expendable_goes_first() -> None:
+    mailbox: Mailbox[int | str] = Mailbox(4, expendable=int)
+    for item in ("key", 1, 2, "mark", 3, 4, "over"):
+        mailbox.put(item)
+    mailbox.close()
+    assert [item async for item in mailbox] == ["key", "mark", 4, "over"]
+    assert mailbox.dropped == 3
+
+
+async def test_where_nothing_is_expendable_the_oldest_goes() -> None:
+    mailbox: Mailbox[int | str] = Mailbox(2, expendable=int)
+    for item in ("one", "two", "three"):
+        mailbox.put(item)
+    mailbox.close()
+    assert [item async for item in mailbox] == ["two", "three"]
