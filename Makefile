@@ -2,7 +2,7 @@
 PYTHON ?= python3
 PY := .venv/bin/python
 
-.PHONY: help demo test format lint types unit bench-smoke wheel test-peers quality clean
+.PHONY: help demo test format lint types unit bench-smoke wheel test-kill test-peers quality clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -34,6 +34,9 @@ wheel: .venv/.dev ## build the wheel and test it outside the tree
 
 quality: .venv/.quality ## speech through each codec and through loss, scored by PESQ (wants a C compiler and espeak-ng)
 	@$(PY) -m benchmarks.quality
+
+test-kill: .venv/.dev ## kill a gateway in the middle of twenty calls, ten times, and see what is lost (two minutes)
+	@$(PY) -m tests.kill_recorder
 
 test-peers: .venv/.core ## programs that nobody here wrote against the simulator, each in an environment of its own
 	@$(PY) tests/peers/run.py

@@ -5,7 +5,7 @@ on uvloop, take turns under the same load, each pinned to one core, the load on 
 process, all threads, until half a second after the last answer: committing to the database and handling are in it. The
 ratio is the median of the rounds' ratios, each of two neighbours in time; the microseconds are this machine's.
 
-`flat out`: every connection sends its next webhook when its last was answered, so the answer times are those of a queue.
+`flat out`: each connection sends its next webhook when its last was answered, so the answer times are those of a queue.
 `paced`: webhooks come at a rate, and the answer times are those that Telnyx would see.
 """
 
@@ -118,31 +118,31 @@ def main(argv: Sequence[str] | None = None) -> int:
         f" {'max ms':>7} {'refused':>7}"
     )
     refused = 0
-    for name, rate in (("flat out", 0.0), (f"paced {options.rate:g}/s", options.rate)):
-        webhooks = options.webhooks if not rate else min(options.webhooks, round(rate * 6))
-        rounds: dict[str, list[Report]] = {"bare": [], "gateway": []}
-        with both(server_cores) as servers:
-            for number in range(-1, options.rounds):  # the first of each is for warming up
+    with both(server_cores) as servers:
+        for name, rate in (("flat out", 0.0), (f"paced {options.rate:g}/s", options.rate)):
+            webhooks = options.webhooks if not rate else min(options.webhooks, round(rate * 6))
+            rounds: dict[str, list[Report]] = {"bare": [], "gateway": []}
+            for number in range(0 if options.smoke else -1, options.rounds):  # the first is for warming up
                 for server in servers:
                     print(f"{name}, round {number + 1}, {server.name}", end=" \r", file=sys.stderr, flush=True)
                     report = put_load(
                         server, webhooks=webhooks, connections=options.connections, rate=rate, cores=load_cores
                     )
-                    if number >= 0 or options.smoke:
+                    refused += report.refused
+                    if number >= 0:
                         rounds[server.name].append(report)
-        cost = {key: [one.server_cpu / one.answered * 1e6 for one in reports] for key, reports in rounds.items()}
-        for server_name, reports in rounds.items():
-            ratio = statistics.median(
-                mine / (base or 1) for mine, base in zip(cost[server_name], cost["bare"], strict=True)
-            )
-            refused += sum(report.refused for report in reports)
-            print(
-                f"{name:>12} {server_name:>8} {_median(reports, 'answered') / _median(reports, 'seconds'):>7.0f}"
-                f" {statistics.median(cost[server_name]):>11.1f} {ratio:>6.2f} {_median(reports, 'p50_ms'):>7.2f}"
-                f" {_median(reports, 'p99_ms'):>7.2f} {_median(reports, 'max_ms'):>7.2f}"
-                f" {sum(report.refused for report in reports):>7}",
-                flush=True,
-            )
+            cost = {key: [one.server_cpu / one.answered * 1e6 for one in reports] for key, reports in rounds.items()}
+            for server_name, reports in rounds.items():
+                ratio = statistics.median(
+                    mine / (base or 1) for mine, base in zip(cost[server_name], cost["bare"], strict=True)
+                )
+                print(
+                    f"{name:>12} {server_name:>8} {_median(reports, 'answered') / _median(reports, 'seconds'):>7.0f}"
+                    f" {statistics.median(cost[server_name]):>11.1f} {ratio:>6.2f} {_median(reports, 'p50_ms'):>7.2f}"
+                    f" {_median(reports, 'p99_ms'):>7.2f} {_median(reports, 'max_ms'):>7.2f}"
+                    f" {sum(report.refused for report in reports):>7}",
+                    flush=True,
+                )
     return 1 if refused else 0
 
 

@@ -165,6 +165,58 @@ def call(
     raise typer.Exit(status)
 
 
+@app.command()
+def recover(
+    folder: Annotated[
+        Optional[Path], typer.Argument(help="Folder of recordings; the one of the settings if not given.")
+    ] = None,
+    config: Annotated[Optional[Path], typer.Option(help="TOML file with settings, as for serve.")] = None,
+) -> None:
+    """Repair the recordings that a crash has left, and complete them.
+
+    Tells what became of each. Recordings that a gateway is making at present are not touched; `serve` does the same
+    when it starts. The exit status is 0 if all could be repaired, 1 if one could not.
+    """
+    from gateway.config import load_settings
+    from gateway.errors import ConfigError
+    from gateway.recordings import recordings_folder, recover_all
+
+    try:
+        settings = load_settings(config=config)
+    except ConfigError as error:
+        _refuse(f"Settings are wrong:\n{error}")
+    failed = False
+    for place, duration, problem in recover_all(settings, folder or recordings_folder(settings)):
+        failed |= problem is not None
+        length = "sealed" if duration is None else f"{duration:.2f} s"
+        typer.echo(f"{place}: {length if problem is None else problem}")
+    raise typer.Exit(1 if failed else 0)
+
+
+@app.command()
+def unseal(
+    sealed: Annotated[Path, typer.Argument(help="The file that ends in .wav.sealed.")],
+    key: Annotated[Path, typer.Option(help="File with the key: 32 octets as base64.")],
+    out: Annotated[Path, typer.Option(help="The WAV to make; must not exist.")],
+) -> None:
+    """Make a WAV of a sealed recording.
+
+    The exit status is 0 if the recording is whole, 1 if it was cut off (what was recorded before is in the WAV), 2 if
+    it cannot be read with this key.
+    """
+    from gateway.errors import ConfigError, RecordingError
+    from gateway.sinks.recorder.seal import load_key
+    from gateway.sinks.recorder.seal import unseal as unseal_to
+
+    try:
+        whole = unseal_to(sealed, load_key(key), out)
+    except (ConfigError, RecordingError, OSError) as error:
+        _refuse(str(error))
+    if not whole:
+        typer.echo("It was cut off: the gateway ended before the call did.", err=True)
+        raise typer.Exit(1)
+
+
 def _refuse(message: str) -> NoReturn:
     typer.echo(message, err=True)
     raise typer.Exit(2)

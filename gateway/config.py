@@ -126,6 +126,20 @@ class Settings(BaseModel):
     )
     data_dir: Path = Field(Path("data"), description="folder of recordings, database and keys")
     keep_days: float = Field(30, gt=0, description="days that the records of calls and commands are kept")
+    recordings_url: str | None = Field(
+        None,
+        pattern=r"^[a-z0-9]+://",
+        description="object store that recordings are copied to, `s3://bucket/prefix`; its keys by `AWS_...`",
+    )
+    recordings_keep_days: float | None = Field(
+        None, gt=0, description="days that recordings are kept in their folder; for ever if unset"
+    )
+    recordings_key_file: Path | None = Field(
+        None, description="file with the key that seals recordings, 32 octets as base64; they lie open if unset"
+    )
+    recordings_sync_seconds: float = Field(
+        0, ge=0, description="how often running recordings are forced to the disk, for power cuts; 0: only in the end"
+    )
     without_store: Literal["refuse", "serve"] = Field(
         "refuse",
         description="webhooks while the database cannot be written: `refuse` with 503, or `serve` without keeping them",

@@ -6,11 +6,10 @@ A name is one of our own, or an installed package's (entry points `gateway.sinks
 
 import importlib
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import replace
 from importlib.metadata import entry_points
-from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from structlog.typing import FilteringBoundLogger
@@ -19,12 +18,12 @@ from gateway.agents.base import Agent, AgentFactory
 from gateway.agents.echo import Echo
 from gateway.config import Settings
 from gateway.errors import ConfigError, SinkError
+from gateway.recordings import open_recorder
 from gateway.sinks.base import SinkFactory, SinkSource
 from gateway.sinks.delivery import delivery_of
 from gateway.sinks.level import level
 from gateway.sinks.null import NullSink
 from gateway.sinks.process import pickled
-from gateway.sinks.recorder import Recorder
 from gateway.sinks.url import SinkConfig, SinkUrl
 
 __all__ = ["find_agent", "open_sinks"]
@@ -43,20 +42,11 @@ def _level(config: SinkConfig, settings: Settings) -> SinkFactory:
     return level(config)
 
 
-@asynccontextmanager
-async def _recorder(config: SinkConfig, settings: Settings) -> AsyncIterator[SinkFactory]:
-    """`recorder`, or `wav:FOLDER` for recordings that lie elsewhere."""
-    config.only(path=True)
-    folder = Path(config.path) if config.path else settings.data_dir / "recordings"
-    async with Recorder(folder, log=config.log) as recorder:
-        yield recorder.open
-
-
 _Configured: TypeAlias = SinkSource | AbstractAsyncContextManager[SinkSource]
 
 SINKS: Final[Mapping[str, Callable[[SinkConfig, Settings], _Configured]]] = {
-    "recorder": _recorder,
-    "wav": _recorder,
+    "recorder": open_recorder,
+    "wav": open_recorder,
     "level": _level,
     "null": _null,
 }

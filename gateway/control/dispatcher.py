@@ -11,8 +11,6 @@ and its call's next events wait for it.
 """
 
 import asyncio
-import heapq
-import itertools
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -35,12 +33,10 @@ UNORDERED: Final = frozenset(
 
 
 class _Item(NamedTuple):
-    """An event that waits, sorted by when it occurred."""
+    """An event that waits."""
 
-    occurred_at: float  # Unix time
-    arrival: int
-    ripe_at: float  # on the event loop's clock: it may be handled from then on
     event: Event
+    ripe_at: float  # on the event loop's clock: it may be handled from then on
     done: Callable[[], None] | None
 
 
@@ -51,7 +47,7 @@ class _Line:
 
     def __init__(self, key: str) -> None:
         self.key = key
-        self.items: list[_Item] = []
+        self.items: list[_Item] = []  # as they came
         self.busy = False  # a handler is waiting for something
         self.due = False  # it stands in the list of lines to be served
         self.stopped = False
@@ -115,7 +111,6 @@ class EventDispatcher:
         self._hold = hold
         self._lines: dict[str, _Line] = {}
         self._due: list[_Line] = []
-        self._arrivals = itertools.count()
         self._idle = asyncio.Event()
         self._tasks = asyncio.TaskGroup()
         self._workers: set[asyncio.Task[None]] = set()
@@ -180,7 +175,7 @@ class EventDispatcher:
             line = self._lines[key] = _Line(key)
         now = self._loop.time()
         ripe_at = now if event.event_type in UNORDERED else now + self._hold
-        heapq.heappush(line.items, _Item(_occurred_at(event), next(self._arrivals), ripe_at, event, done))
+        line.items.append(_Item(event, ripe_at, done))
         self.pending += 1
         if ripe_at <= now:
             self._make_due(line)
@@ -213,12 +208,14 @@ class EventDispatcher:
 
     def _serve(self, line: _Line) -> None:
         """Handle the events of one call, the earliest first, until one has to wait or none is ripe."""
+        if len(line.items) > 1:
+            line.items.sort(key=_occurred_at)  # those of the same moment stay as they came
         while line.items and not line.busy and not line.stopped:
             ripe_at = line.ripe_at()
             if self._open and ripe_at > self._loop.time():
                 self._hold_back(line, ripe_at)
                 return
-            item = heapq.heappop(line.items)
+            item = line.items.pop(0)
             waiting = self._begin(item)
             if waiting is not None:
                 line.busy = True
@@ -274,10 +271,10 @@ def _key(event: Event) -> str:
     return event.payload.call_control_id or f"event {event.id}"
 
 
-def _occurred_at(event: Event) -> float:
+def _occurred_at(item: _Item) -> float:
     """Unix time; 0 where the event does not say it, so that it waits for no other."""
     try:
-        occurred_at = datetime.fromisoformat(event.occurred_at or "")
+        occurred_at = datetime.fromisoformat(item.event.occurred_at or "")
         return (occurred_at if occurred_at.tzinfo else occurred_at.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         return 0.0

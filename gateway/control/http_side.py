@@ -71,7 +71,7 @@ async def open_http_side(
 
         def handle(event: Event) -> Awaitable[None] | None:
             following = policy.handle(event)
-            if isinstance(event, CallHangup) and event.payload.call_control_id is not None:
+            if type(event) is CallHangup and event.payload.call_control_id is not None:
                 hung_up(event.payload.call_control_id)
             return following
 

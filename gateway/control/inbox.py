@@ -2,8 +2,9 @@
 
 The order is: written to the store, committed, answered with 200, handled, marked as handled. A crash before the commit
 leaves nothing, and Telnyx, which got no answer, delivers again. A crash after it leaves an event that the next start
-hands to the handler before any new one. A crash in the middle of a handler has the next start handle the event again;
-so whatever a handler asks of Telnyx carries a `command_id` made of the event's id, and acts once.
+hands to the handler before any new one. A crash in the middle of a handler, or within a twentieth of a second after
+it, has the next start handle the event again; so whatever a handler asks of Telnyx carries a `command_id` that is the
+same in every process, and acts once.
 
 An id is remembered from the moment its event is taken: a delivery that comes meanwhile waits for the same commit and
 is answered with it. One that was refused is not remembered, so that it can come again.
@@ -37,7 +38,7 @@ class Inbox:
         without_store: What becomes of events while the store cannot be written: `refuse` has Telnyx deliver them
             again, `serve` handles them all the same, and a crash may then lose one.
         remember: How many ids to remember; the oldest are forgotten first.
-        patience: Seconds that a webhook waits for its commit.
+        patience: Seconds that a webhook waits for its commit; Telnyx waits two for the answer.
 
     Attributes:
         duplicated: Events that came again.
@@ -53,7 +54,7 @@ class Inbox:
         log: FilteringBoundLogger,
         without_store: Literal["refuse", "serve"] = "refuse",
         remember: int = 50_000,
-        patience: float = 1.0,
+        patience: float = 1.5,
     ) -> None:
         self.duplicated = 0
         self.recovered = 0

@@ -83,7 +83,7 @@ class AnswerAndStream:
         if call_control_id is None or not facts:
             return None
         problem = None
-        if isinstance(event, StreamingFailed):
+        if type(event) is StreamingFailed:
             problem = f"streaming failed: {(event.payload.failure_reason or 'no reason given')[:200]}"
             self._log.warning("streaming failed", reason=problem, call_control_id=call_control_id)
         record = self._directory.tell(call_control_id, *facts, problem=problem)

@@ -66,8 +66,10 @@ def verify(
     if not away <= tolerance:
         raise SignatureError("stale", f"timestamp is {away:.0f} s away, limit {tolerance:.0f} s")
     signed = _signed_octets(timestamp, body)
-    if not any(_matches(key, signed, signature) for key in keys):
-        raise SignatureError("wrong", f"signature matches none of {len(keys)} keys")
+    for key in keys:
+        if _matches(key, signed, signature):
+            return
+    raise SignatureError("wrong", f"signature matches none of {len(keys)} keys")
 
 
 def load_public_key(text: str) -> VerifyKey:

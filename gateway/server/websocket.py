@@ -151,7 +151,8 @@ class WebSocketConnection(asyncio.Protocol):
         """Start the closing handshake."""
         if self._open:
             self._open = False
-            self._protocol.send_close(WireCloseCode(code) if code < 3000 else int(code), reason)
+            if self._protocol.state is State.OPEN:  # else a close frame came behind the text that is read now
+                self._protocol.send_close(WireCloseCode(code) if code < 3000 else int(code), reason)
             self._flush()
 
     def abort(self) -> None:

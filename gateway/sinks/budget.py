@@ -16,7 +16,8 @@ class LoopBudget:
         on_spent: Told why, as there were too many longer ones: five in ten seconds.
 
     Attributes:
-        clock: As given.
+        clock: As given, and `seconds`.
+        seconds: See `clock`.
         overruns: How many calls took longer.
         longest: Seconds of the longest of these.
         spent: Whether there were too many.
@@ -27,19 +28,19 @@ class LoopBudget:
         self.overruns = 0
         self.longest = 0.0
         self.spent = False
-        self._seconds = seconds
+        self.seconds = seconds
         self._on_spent = on_spent
         self._patience = ErrorBudget(limit=5, within=10.0)
 
     def note(self, took: float) -> None:
         """Take the time of one call."""
-        if took <= self._seconds:
+        if took <= self.seconds:
             return
         self.overruns += 1
         self.longest = max(self.longest, took)
         if self._patience.spend(now=self.clock()) and not self.spent:
             self.spent = True
             self._on_spent(
-                f"it kept the event loop for {took * 1000:.1f} ms, budget {self._seconds * 1000:g} ms, "
+                f"it kept the event loop for {took * 1000:.1f} ms, budget {self.seconds * 1000:g} ms, "
                 "the fifth time in ten seconds"
             )

@@ -18,7 +18,7 @@ from gateway.sinks.worker import describe, opened, writing
 __all__ = ["DirectSink", "in_call"]
 
 _TIMED_AT_FIRST: Final = 50  # frames; a second of one track
-_TIMED_AFTER_STALL: Final = 500  # frames; ten seconds
+_TIMED_AFTER_STALL: Final = 150  # frames; as long as five overruns in ten seconds may be apart
 _AT_ONCE: Final = 25  # early frames handed over before the event loop has its turn
 
 
@@ -52,6 +52,8 @@ class DirectSink:
         self._sink = sink
         self._write = writing(sink, waits=False)
         self._budget = budget
+        self._clock = budget.clock
+        self._limit = budget.seconds
         self._on_change = on_change
         self._timed_left = _TIMED_AT_FIRST
 
@@ -77,10 +79,12 @@ class DirectSink:
         return describe(self._sink)
 
     def _timed(self, frame: AudioFrame) -> None:
-        budget = self._budget
-        begin = budget.clock()
+        clock = self._clock
+        begin = clock()
         self._write(frame)
-        budget.note(budget.clock() - begin)
+        took = clock() - begin
+        if took > self._limit:
+            self._budget.note(took)
         self._timed_left -= 1
         if self._timed_left <= 0:
             self._use(self._write)

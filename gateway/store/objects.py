@@ -39,12 +39,16 @@ class ObjectStore:
         self.url = url.rstrip("/")
         options: dict[str, Any] = {}
         if not url.startswith(("memory:", "file:")):
-            options["client_options"] = {"timeout": _REQUEST, "connect_timeout": timedelta(seconds=10)}
+            options["client_options"] = {
+                "timeout": _REQUEST,
+                "connect_timeout": timedelta(seconds=10),
+                "allow_http": True,  # only where AWS_ENDPOINT says so; the default is https
+            }
             options["retry_config"] = {"max_retries": _RETRIES, "retry_timeout": _REQUEST}
         try:
             self._store: Any = from_url(url, **options)
         except Exception as error:
-            raise ConfigError(f"{url!r} is no object store: {error}") from error
+            raise ConfigError(f"{url!r} is no object store: {_first_line(error)}") from error
 
     async def put(self, path: Path, key: str, *, sha256: str, content_type: str) -> str:
         """Put a file there, over what is there, then read it back.
@@ -77,7 +81,12 @@ class ObjectStore:
             async for octets in got.stream(min_chunk_size=_READ):
                 await asyncio.to_thread(found.update, octets)
         except Exception as error:  # obstore has a dozen, some of them Python's own
-            raise StoreError(f"cannot store {key}: {error}") from error
+            raise StoreError(f"cannot store {key}: {_first_line(error)}") from error
         if found.hexdigest() != sha256:
             raise StoreError(f"{key} was stored as something else: SHA-256 {found.hexdigest()}, want {sha256}")
         return f"{self.url}/{key}"
+
+
+def _first_line(error: Exception) -> str:
+    """What went wrong; obstore has pages about how."""
+    return str(error).partition("\n")[0]

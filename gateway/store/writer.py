@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any, Final, TypeAlias
 
-from sqlalchemy import Dialect
+from sqlalchemy import Connection, Dialect
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.sql import ClauseElement
@@ -226,9 +226,7 @@ class Writer:
         try:
             if self._connection is None:
                 self._connection = await self._engine.connect()
-            async with self._connection.begin():
-                for statement, values in grouped.items():
-                    await self._connection.exec_driver_sql(statement.sql, values)
+            await self._connection.run_sync(_transaction, grouped)
         except Exception as error:  # noqa: BLE001 - whatever the driver raises is told to those who wait
             await self._disconnect()
             if self.failure is None:
@@ -263,3 +261,9 @@ class Writer:
 
 def _stopped() -> StoreError:
     return StoreError("the gateway was stopped before the row was written")
+
+
+def _transaction(connection: Connection, grouped: Mapping[Statement, list[Row]]) -> None:
+    with connection.begin():
+        for statement, rows in grouped.items():
+            connection.exec_driver_sql(statement.sql, rows)

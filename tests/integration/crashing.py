@@ -17,6 +17,7 @@ from gateway.control.dispatcher import EventDispatcher
 from gateway.control.inbox import Inbox
 from gateway.control.webhooks import WebhookReceiver
 from gateway.directory import CallDirectory
+from gateway.gateway import loop_factory
 from gateway.logs import make_log
 from gateway.protocol.events import Event
 from gateway.protocol.signature import load_public_key
@@ -56,11 +57,8 @@ async def main(folder: Path, public_key: str, mode: str) -> None:
 
 def run(*arguments: str) -> None:
     """Run on the loop that the service prefers."""
-    try:
-        from uvloop import run
-    except ImportError:
-        from asyncio import run
-    run(main(Path(arguments[0]), *arguments[1:]))
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        runner.run(main(Path(arguments[0]), *arguments[1:]))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """The gateway against everything that the simulator can do wrong: recorder and echo, whole calls, one fault at a time.
 
 Simulator and gateway run in one process on a clock that does not wait, and the media sockets in memory: nothing in here
-sleeps in real time. The clock may pass fifty seconds in one, so that the threads of the gateway's store and recorder keep up.
+sleeps in real time. The clock may pass fifty seconds in one, so that the threads of the gateway's store and recorder
+keep up.
 """
 
 import asyncio

@@ -41,10 +41,12 @@ class Completion:
     Attributes:
         convert: Trims a recording and makes the format that is wanted; without it, it stays as it was written.
         before_final: Told of a recording's folder just before it becomes final.
+        after_final: And just after that.
     """
 
     convert: Convert | None = None
     before_final: Callable[[Path], None] | None = None
+    after_final: Callable[[Path], None] | None = None
 
     def complete(self, folder: Path) -> dict[str, Any]:
         """Bring one to its end whose sound is all in its file; its final sidecar.
@@ -70,6 +72,8 @@ class Completion:
         write_sidecar(folder, values, sync=True)
         if file != recorded:
             recorded.unlink()
+        if self.after_final is not None:
+            self.after_final(folder)
         return values
 
 

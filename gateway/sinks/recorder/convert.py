@@ -1,12 +1,9 @@
 """From the WAV that was written while a recording ran to the file that is wanted: trimmed, FLAC, Opus or MP3.
 
-That is work for a processor, minutes of it for a long call, so it is a program of its own: `python -m
-gateway.sinks.recorder.convert` takes a job as a line of JSON on standard input and answers with one on standard output.
-It gives way to everything else, and ends when nobody is there to give it jobs.
+That is work for a processor, minutes of it for a long call: `convert_main.py` does it in a process of its own.
 """
 
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
@@ -178,20 +175,3 @@ def _counted(pieces: Iterator[Rows]) -> Iterator[tuple[int, Rows]]:
     for rows in pieces:
         yield position, rows
         position += len(rows)
-
-
-def main() -> None:
-    """Do jobs until there are no more."""
-    os.nice(10)
-    os.umask(0o077)
-    for line in sys.stdin.buffer:
-        try:
-            done = convert(msgspec.json.decode(line, type=Job))
-        except Exception as error:  # noqa: BLE001 - a job that fails is told, and the next one comes
-            done = Done(error=f"{type(error).__name__}: {error}")
-        sys.stdout.buffer.write(msgspec.json.encode(done) + b"\n")
-        sys.stdout.buffer.flush()
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""Has recordings converted by a process of its own, one after the other; see `convert.py`."""
+"""Has recordings converted by a process of its own, one after the other; see `convert_main.py`."""
 
 import importlib.util
 import os
@@ -11,14 +11,14 @@ from typing import Any, Final
 
 import msgspec
 
-from gateway.errors import RecordingError
+from gateway.errors import RecordingError, SinkError
 from gateway.sinks.recorder.complete import wants_conversion
 from gateway.sinks.recorder.convert import Done, Job
 from gateway.sinks.recorder.options import RecordingOptions
 
 __all__ = ["Converter", "refusal"]
 
-_COMMAND: Final = (sys.executable, "-m", "gateway.sinks.recorder.convert")
+_COMMAND: Final = (sys.executable, "-m", "gateway.sinks.recorder.convert_main")
 _LEAST_TIME: Final = 60.0  # seconds for one recording, and as many as it plays
 
 
@@ -43,6 +43,7 @@ class Converter:
         self._command = command
         self._least_time = least_time
         self._process: subprocess.Popen[bytes] | None = None
+        self._closed = False
 
     def __call__(self, folder: Path, values: dict[str, Any]) -> dict[str, Any]:
         """See `Convert`."""
@@ -61,15 +62,21 @@ class Converter:
         return _changed(values, target.name, done)
 
     def close(self) -> None:
-        """End the process; it is not in the middle of anything."""
+        """End the process, from any thread: what it was at is left to the next gateway."""
+        self._closed = True
+        self._end()
+
+    def _end(self) -> None:
         process, self._process = self._process, None
         if process is not None:
             process.kill()
             process.communicate()
 
     def _do(self, job: Job, *, timeout: float) -> Done:
+        if self._closed:
+            raise SinkError("the gateway ends, this is left to the next one")
         if self._process is None or self._process.poll() is not None:
-            self.close()
+            self._end()
             self._process = subprocess.Popen(  # noqa: S603 - our own program, no shell
                 self._command,
                 stdin=subprocess.PIPE,
@@ -79,7 +86,9 @@ class Converter:
         try:
             done = _ask(self._process, job, deadline=time.monotonic() + timeout)
         except (OSError, RecordingError, msgspec.DecodeError) as error:
-            self.close()
+            self._end()
+            if self._closed:
+                raise SinkError("the gateway ends, this is left to the next one") from error
             raise RecordingError(f"the converting process failed: {error}") from error
         if done.error is not None:
             raise RecordingError(done.error)

@@ -17,6 +17,7 @@ from gateway.errors import SinkError
 from gateway.sinks.base import StreamInfo
 from gateway.sinks.recorder.complete import Completion, wants_conversion
 from gateway.sinks.recorder.completer import Completer
+from gateway.sinks.recorder.converter import refusal
 from gateway.sinks.recorder.events import RecordingEvent
 from gateway.sinks.recorder.options import RecordingOptions
 from gateway.sinks.recorder.recording import Recording, Sound
@@ -122,13 +123,17 @@ class Recorder:
             options: What is asked for; the recorder's own if None.
 
         Raises:
-            SinkError: The disk has not answered for so long that no new recording is begun.
+            SinkError: The recording cannot be made as it is asked for; or the disk has not answered for so long that
+                no new one is begun.
         """
+        options = options or self._options
+        if (problem := refusal(options, sealed=self._key is not None)) is not None:
+            raise SinkError(problem)
         now = self._clock()
         unanswered = now - next(iter(self._writing.values()), now)
         if unanswered > _CLOSE_TIMEOUT:
             raise SinkError(f"the disk has not answered for {unanswered:.0f} s, limit {_CLOSE_TIMEOUT:.0f} s")
-        sink = self._begin(info, options or self._options)
+        sink = self._begin(info, options)
         try:
             yield sink
         finally:

@@ -168,7 +168,7 @@ class Recording:
             self._note("cannot write", error)
         finally:
             for stretch in sound.stretches:
-                pool.give_back(stretch.block)
+                pool.give_back(stretch.block, stretch.length)
             self.busy = False
 
     def finish(self, sound: Sound, pool: BlockPool, report: Mapping[str, Any]) -> None:

@@ -103,15 +103,17 @@ def _sound_file(folder: Path, values: dict[str, Any]) -> Path | None:
 
 def _described(values: dict[str, Any], path: Path, samples: int | None, sample_rate: int | None) -> dict[str, Any]:
     """The sidecar of a recording that nobody will add sound to."""
-    described = {"state": "finishing", "complete": False, **values, "file": path.name}
     if values.get("state") == "finishing":
-        return described  # all of its sound was there
+        return values  # all of its sound was there
     problem = "the process ended before the stream did: its last second may be missing"
-    return described | {
+    repaired = {
         "state": "finishing",
+        "complete": False,
+        "file": path.name,
         "ended": "crash",
         "sample_rate": sample_rate or values.get("sample_rate"),
         "samples": samples,
         "duration": None if samples is None or not sample_rate else samples / sample_rate,
         "problems": [*values.get("problems", []), problem],
     }
+    return {"state": None} | values | repaired  # `state` comes first, see `is_final`

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from audio_codecs.g711 import encode_alaw, encode_ulaw
 from gateway.errors import SinkError
 from gateway.media.frame import AudioFrame, FrameTrack
 from gateway.sinks.recorder.recording import Late, Recording, Sound
@@ -39,7 +40,7 @@ class RecorderSink:
         "_now",
         "_on_end",
         "_paused",
-        "_pieces",
+        "_piece",
         "_refused",
         "_silent_until",
         "_window",
@@ -52,7 +53,7 @@ class RecorderSink:
     def __init__(self, recording: Recording, pool: BlockPool, *, on_end: Callable[["RecorderSink"], None]) -> None:
         self.recording = recording
         self.folder = recording.folder
-        self._pieces = recording.pieces
+        self._piece: int | None = None  # where the present piece of the second track began
         self.tracks: frozenset[FrameTrack] = frozenset(recording.tracks)
         self.pool = pool
         self._window = Window(pool, sample_rate=recording.sample_rate, kept=pool.kept if recording.one_rate else 0)
@@ -74,7 +75,8 @@ class RecorderSink:
         Raises:
             SinkError: The recording has failed, or the frame is not at the rate the stream was opened with.
         """
-        window, samples = self._window, frame.samples
+        window = self._window
+        samples: Any = frame.samples  # to numpy's type stubs an array is no buffer before Python 3.12
         at = frame.timestamp - window.start
         end = at + len(samples)
         if at < 0 or end > window.limit or frame.sample_rate != window.sample_rate:
@@ -84,7 +86,9 @@ class RecorderSink:
             window.left[at:end] = samples
         else:
             window.right[at:end] = samples
-            self._pieces.add(frame.timestamp, end - at)
+            if frame.timestamp != window.right_end:
+                self._begin_piece(frame.timestamp)
+            window.right_end = window.start + end
         if end > window.filled:
             window.filled = end
         window.frames += 1
@@ -111,6 +115,7 @@ class RecorderSink:
         """End the recording; the call goes on. Does nothing the second time."""
         if self.recording.ended is None:
             self.resume()
+            self._begin_piece(None)
             self._window.limit = 0
             self.recording.ended = reason
             self._on_end(self)
@@ -183,7 +188,9 @@ class RecorderSink:
             sound = np.array(sound)
             sound[: None if self._paused else silent] = recording.sound.waiting[1]
         elif frame.track != "inbound":
-            self._pieces.add(frame.timestamp, len(sound))
+            if frame.timestamp != self._window.right_end:
+                self._begin_piece(frame.timestamp)
+            self._window.right_end = frame.timestamp + len(sound)
         return sound
 
     def _waiting(self, frame: AudioFrame) -> Any:
@@ -213,7 +220,7 @@ class RecorderSink:
         if stretch.length:
             self._full.append(stretch)
         else:
-            self.pool.give_back(stretch.block)
+            self.pool.give_back(stretch.block, 0)
         if self._window.limit:
             self._set_limit()
 
@@ -222,6 +229,12 @@ class RecorderSink:
         window, last = self._window, self.recording.last
         careful = self._paused or self._now < self._careful_until
         window.limit = 0 if careful else window.room if last is None else min(window.room, last - window.start)
+
+    def _begin_piece(self, position: int | None) -> None:
+        """The second track begins to sound, or will not any more; what it did before is one piece."""
+        if self._piece is not None:
+            self.recording.pieces.add(self._piece, self._window.right_end - self._piece)
+        self._piece = position
 
     def _end(self) -> int:
         """Where the later track ends."""
@@ -234,25 +247,34 @@ class RecorderSink:
 class G711RecorderSink(RecorderSink):
     """The same for a file that has the octets of G.711 as they came: they wait as they are."""
 
-    __slots__ = ()
+    __slots__ = ("_compress",)
+
+    def __init__(self, recording: Recording, pool: BlockPool, *, on_end: Callable[[RecorderSink], None]) -> None:
+        super().__init__(recording, pool, on_end=on_end)
+        self._compress = encode_ulaw if recording.sound.encoding.name == "PCMU" else encode_alaw
 
     def write(self, frame: AudioFrame) -> None:
         """See `RecorderSink`."""
-        window, at = self._window, frame.timestamp - self._window.start
-        end = at + len(frame.samples)
+        window, payload = self._window, frame.payload
+        length = len(frame.samples)
+        at = frame.timestamp - window.start
+        end = at + length
         if at < 0 or end > window.limit or frame.sample_rate != window.sample_rate:
             self._write_the_long_way(frame)
             return
+        if len(payload) != length:  # it was made up, or played
+            payload = self._compress(frame.samples)
         if frame.track == "inbound":
-            window.left[at:end] = self._waiting(frame)
+            window.left[at:end] = payload
         else:
-            window.right[at:end] = self._waiting(frame)
-            self._pieces.add(frame.timestamp, end - at)
+            window.right[at:end] = payload
+            if frame.timestamp != window.right_end:
+                self._begin_piece(frame.timestamp)
+            window.right_end = window.start + end
         if end > window.filled:
             window.filled = end
         window.frames += 1
 
     def _waiting(self, frame: AudioFrame) -> Any:
-        if len(frame.payload) == len(frame.samples):
-            return frame.payload
-        return self.recording.sound.encoding.encode(frame.samples)
+        whole = len(frame.payload) == len(frame.samples)
+        return np.frombuffer(frame.payload if whole else self._compress(frame.samples), np.uint8)

@@ -21,7 +21,7 @@ from structlog.typing import FilteringBoundLogger
 from gateway.errors import StoreError
 from gateway.sinks.recorder.sidecar import SIDECAR, read_sidecar, write_sidecar
 
-__all__ = ["MARKER", "UploadQueue"]
+__all__ = ["MARKER", "UploadQueue", "mark"]
 
 MARKER: Final = "upload.json"
 _AT_ONCE: Final = 2  # recordings
@@ -71,7 +71,7 @@ class UploadQueue:
         store: _Store,
         *,
         log: FilteringBoundLogger,
-        first_wait: float = 2.0,
+        first_wait: float = 1.0,
         longest_wait: float = 600.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -83,8 +83,8 @@ class UploadQueue:
         self._first_wait = first_wait
         self._longest_wait = longest_wait
         self._clock = clock
-        self._waiting: list[tuple[float, Path]] = []  # a heap
-        self._known: set[Path] = set()
+        self._waiting: list[tuple[float, Path]] = []  # a heap; an entry counts if it is the one that is known
+        self._known: dict[Path, float | None] = {}  # whose turn is when; None: it is at work
         self._changed = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop
         self._tasks: list[asyncio.Task[None]] = []
@@ -102,15 +102,9 @@ class UploadQueue:
             task.cancel()
         await asyncio.wait(self._tasks)
 
-    def mark(self, folder: Path) -> None:
-        """Have a recording uploaded that is about to be final; from any thread.
-
-        Raises:
-            OSError: The disk refused.
-        """
-        if not (folder / MARKER).exists():
-            _write_marker(folder, _Marker())
-        self._loop.call_soon_threadsafe(self._add, folder, 0.0)
+    def ready(self, folder: Path) -> None:
+        """A recording that was marked is final; from any thread."""
+        self._loop.call_soon_threadsafe(self._push, folder, 0.0)
 
     def describe(self) -> dict[str, int]:
         """Counters as JSON-ready values."""
@@ -120,33 +114,37 @@ class UploadQueue:
             "uploads_failed_attempts": self.failures,
         }
 
-    def _add(self, folder: Path, when: float) -> None:
-        if folder not in self._known:
-            self._known.add(folder)
-            self._push(folder, when)
-
     def _push(self, folder: Path, when: float) -> None:
-        heapq.heappush(self._waiting, (when, folder))
-        self._changed.set()
+        if self._known.get(folder, when) is not None:
+            self._known[folder] = when
+            heapq.heappush(self._waiting, (when, folder))
+            self._changed.set()
 
     async def _find_left(self) -> None:
         """Take up what a former process had to leave."""
         for folder in await asyncio.to_thread(_marked, self._folder):
-            self._add(folder, (await asyncio.to_thread(_read_marker, folder)).not_before)
+            if folder not in self._known:
+                self._push(folder, (await asyncio.to_thread(_read_marker, folder)).not_before)
 
     async def _work(self) -> None:
         while True:
             folder = await self._next()
+            self._known[folder] = None
             try:
                 await self._upload(folder)
             except Exception as error:  # noqa: BLE001 - whatever it is, it must cost this attempt and no other
-                await self._failed(folder, f"{type(error).__name__}: {error}")
+                again = await self._failed(folder, f"{type(error).__name__}: {error}")
             else:
-                self._known.discard(folder)
+                again = None
+            del self._known[folder]
+            if again is not None:
+                self._push(folder, again)
 
     async def _next(self) -> Path:
         """Wait for the recording whose turn comes first."""
         while True:
+            while self._waiting and self._known.get(self._waiting[0][1]) != self._waiting[0][0]:
+                heapq.heappop(self._waiting)  # it was put off, or called earlier
             wait = self._waiting[0][0] - self._clock() if self._waiting else None
             if wait is not None and wait <= 0:
                 return heapq.heappop(self._waiting)[1]
@@ -173,12 +171,12 @@ class UploadQueue:
         content_type = _TYPES.get(path.suffix, "application/octet-stream")
         return await self._store.put(path, f"{path.parent.name}/{path.name}", sha256=sha256, content_type=content_type)
 
-    async def _failed(self, folder: Path, error: str) -> None:
+    async def _failed(self, folder: Path, error: str) -> float | None:
+        """Note it; when the next attempt is to be made, None for never."""
         self.failures += 1
         if not await asyncio.to_thread(folder.is_dir):
-            self._known.discard(folder)
             self._log.error("recording is gone before it was stored", recording=folder.name)
-            return
+            return None
         marker = await asyncio.to_thread(_read_marker, folder)
         marker.attempts += 1
         wait = min(self._longest_wait, self._first_wait * 2 ** min(marker.attempts - 1, 60))
@@ -188,7 +186,17 @@ class UploadQueue:
             await asyncio.to_thread(_write_marker, folder, marker)
         log = self._log.bind(recording=folder.name, attempts=marker.attempts)
         log.warning("recording not stored yet", error=marker.error, again_in=round(wait, 1))
-        self._push(folder, marker.not_before)
+        return marker.not_before
+
+
+def mark(folder: Path) -> None:
+    """Have the next queue upload a recording.
+
+    Raises:
+        OSError: The disk refused.
+    """
+    if not (folder / MARKER).exists():
+        _write_marker(folder, _Marker())
 
 
 def _marked(folder: Path) -> list[Path]:

@@ -3,7 +3,7 @@
 A frame's way ends here with one copy into memory that lies side by side: what a frame costs is mostly the memory that
 it touches, as that of hundreds of calls is in no cache. Everything else is done once for a whole turn.
 
-The window's beginning is the last 0.3 s of the turn before, which go to the disk a second time: the application's
+The window's beginning is the last 0.2 s of the turn before, which go to the disk a second time: the application's
 channel is told a little late (sound is sent ahead of its time, and told a tenth of a second at a time), and would
 otherwise have to be read back and mended.
 """
@@ -16,8 +16,8 @@ from gateway.sinks.recorder.encoding import Heard
 
 __all__ = ["Block", "BlockPool", "Stretch", "Window"]
 
-_ROOM: Final = 1.3  # seconds: those between two turns, those that are kept, and a little more
-_KEPT: Final = 0.3  # seconds
+_ROOM: Final = 1.2  # seconds: those between two turns, those that are kept, and a little more
+_KEPT: Final = 0.2  # seconds
 _SPARE: Final = 64  # blocks; a slow disk may have needed many more
 
 
@@ -31,16 +31,16 @@ class Block:
 
     __slots__ = ("heard", "tracks")
 
-    def __init__(self, length: int, dtype: np.dtype[Any]) -> None:
-        self.heard = np.empty((2, length), dtype)
-        self.tracks: tuple[memoryview[int], memoryview[int]] = (self.heard[0].data, self.heard[1].data)
+    def __init__(self, length: int, dtype: np.dtype[Any], silence: int = 0) -> None:
+        self.heard = np.full((2, length), silence, dtype)
+        self.tracks = (self.heard[0].data, self.heard[1].data)
 
 
 class BlockPool:
     """Blocks of one kind that wait to be used again.
 
-    They go to the writer thread and come back in a moment, so few of them are enough for many recordings, and those
-    few stay in the processor's cache. `take` and `give_back` may be called from any thread.
+    They go to the writer thread and come back in a moment, so few are enough beside those in use. `take` and
+    `give_back` may be called from any thread.
 
     Args:
         sample_rate: In Hz.
@@ -58,15 +58,19 @@ class BlockPool:
     def take(self) -> Block:
         """A silent block."""
         try:
-            block = self._blocks.pop()
+            return self._blocks.pop()
         except IndexError:
-            block = Block(self.length, self._dtype)
-        block.heard.fill(self._silence)
-        return block
+            return Block(self.length, self._dtype, self._silence)
 
-    def give_back(self, block: Block) -> None:
-        """A block that nobody looks at any more."""
+    def give_back(self, block: Block, used: int) -> None:
+        """A block that nobody looks at any more.
+
+        Args:
+            block: The block.
+            used: How much of it is not silent; what was just written is still in the writer thread's cache.
+        """
         if len(self._blocks) < _SPARE:
+            block.heard[:, :used] = self._silence
             self._blocks.append(block)
 
 
@@ -106,15 +110,28 @@ class Window:
         frames: How many those were, and others, since the last turn.
         left: The caller's sound.
         right: The application's.
+        right_end: Where the application's last sound ended, at its own rate.
     """
 
-    __slots__ = ("_block", "_pool", "filled", "frames", "kept", "left", "limit", "right", "sample_rate", "start")
+    __slots__ = (
+        "_block",
+        "_pool",
+        "filled",
+        "frames",
+        "kept",
+        "left",
+        "limit",
+        "right",
+        "right_end",
+        "sample_rate",
+        "start",
+    )
 
     def __init__(self, pool: BlockPool, *, sample_rate: int, kept: int) -> None:
         self._pool = pool
         self.sample_rate = sample_rate
         self.kept = kept
-        self.start = self.filled = self.limit = self.frames = 0
+        self.start = self.filled = self.limit = self.frames = self.right_end = 0
         self._use(pool.take())
 
     @property

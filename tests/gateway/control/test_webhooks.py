@@ -274,6 +274,15 @@ async def test_what_cannot_be_kept_is_refused_so_that_telnyx_delivers_it_again(g
     assert gateway.handled == ["5a1c7a54"]
 
 
+async def test_a_mistake_of_ours_is_told_and_logged_and_the_webhook_may_come_again(gateway: Gateway) -> None:
+    inbox = gateway.receiver._inbox
+    store, inbox._store = inbox._store, None  # type: ignore[assignment]
+    assert await gateway.post(webhook("call.cost", id="1")) == 500
+    assert [(line["event"], "exc_info" in line) for line in gateway.log.lines] == [("webhook failed", True)]
+    inbox._store = store
+    assert await gateway.post(webhook("call.cost", id="2")) == 200
+
+
 async def test_the_answer_leaves_in_under_50_ms_whatever_the_handlers_do(tmp_path: Path, log: Log) -> None:
     async with Gateway(tmp_path, log) as gateway:
         gateway.dispatcher._max_pending = 1000

@@ -59,6 +59,18 @@ async def test_texts_and_a_close_frame_in_one_segment_are_told_in_order(log: Log
         await port.told("open", "1", "2", "3", (1001, ""))
 
 
+@pytest.mark.parametrize("size", [4, 200])
+async def test_a_session_may_close_over_a_text_that_a_close_frame_follows_at_once(log: Log, size: int) -> None:
+    def leave(link: Link, text: str) -> None:
+        link.close(CloseCode.NORMAL, "stream stopped")
+
+    async with Listener(log, on_text=leave) as port, port.upgraded() as client:
+        await client.send(frame(TEXT, b"x" * size) + close_frame(1001) + frame(TEXT, b"y"))
+        assert (await client.closed_with())[0] in (1000, 1001)
+        client.half_close()
+        await port.told("open", "x" * size, (1001, ""))
+
+
 @pytest.mark.parametrize("end", [close_frame(1000), frame(TEXT, b"x", masked=False), frame(TEXT, b"\xff")])
 async def test_what_comes_after_the_end_in_a_segment_of_its_own_is_not_told(log: Log, end: bytes) -> None:
     async with Listener(log) as port, port.upgraded() as client:

@@ -47,6 +47,7 @@ class Line:
 
     def finish(self) -> Samples:
         """What is in the file in the end."""
+        self.sink.stop()
         self.recording.finish(self.sink.take(), self.pool, {})
         self.recording.release()
         assert self.recording.problems == []
@@ -229,6 +230,19 @@ def test_a_pause_is_silent_and_keeps_the_time(tmp_path: Path) -> None:
     right[30_400:] = 0
     assert np.array_equal(sound, np.column_stack((left, right)))
     assert sidecar(tmp_path / "one")["pauses"] == [[8000, 8000]]
+
+
+def test_a_pause_is_silent_in_g711_as_well(tmp_path: Path) -> None:
+    line = Line(tmp_path / "one", encoding="g711")
+    payload = bytes(range(160))
+    for at in range(0, 4800, 160):
+        if at in (1600, 3200):
+            (line.sink.pause if at == 1600 else line.sink.resume)()
+        line.write("inbound", at, decode_ulaw(payload), payload=payload)
+    line.recording.finish(line.sink.take(), line.pool, {})
+    header = read_header(tmp_path / "one" / "recording.wav")
+    octets = (tmp_path / "one" / "recording.wav").read_bytes()[header.offset :: 2]
+    assert octets[:4800] == 10 * payload + 1600 * b"\xff" + 10 * payload
 
 
 def test_a_pause_lasts_to_the_end_if_nobody_ends_it(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from gateway.errors import StoreError
 from gateway.sinks.recorder.complete import Completion
-from gateway.sinks.recorder.upload import MARKER, UploadQueue
+from gateway.sinks.recorder.upload import MARKER, UploadQueue, mark
 from tests.gateway.sinks.recorder.recordings import noise, sidecar
 from tests.gateway.sinks.recorder.test_recording import POOL, begun, rows
 
@@ -56,6 +56,12 @@ async def queue(folder: Path, store: Any, **options: Any) -> AsyncIterator[Uploa
         yield uploads
 
 
+def give(uploads: UploadQueue, folder: Path) -> None:
+    """What the completing thread does."""
+    mark(folder)
+    uploads.ready(folder)
+
+
 async def stored(uploads: UploadQueue, count: int) -> None:
     while uploads.stored < count:  # noqa: ASYNC110 - it has no event for this
         await asyncio.sleep(0.002)
@@ -64,7 +70,7 @@ async def stored(uploads: UploadQueue, count: int) -> None:
 async def test_a_recording_is_stored_with_its_sidecar_and_says_so(tmp_path: Path) -> None:
     folder, shelf = final(tmp_path / "one", mark=False), Shelf()
     async with queue(tmp_path, shelf, clock=lambda: 1000.0) as uploads:
-        uploads.mark(folder)
+        give(uploads, folder)
         assert (folder / MARKER).exists()
         await stored(uploads, 1)
         assert uploads.describe() == {"uploads_waiting": 0, "uploads_stored": 1, "uploads_failed_attempts": 0}
@@ -82,7 +88,7 @@ async def test_what_fails_is_tried_again_until_it_is_there(tmp_path: Path) -> No
     folder, shelf = final(tmp_path / "one", mark=False), Shelf(refuse=5)
     with capture_logs() as lines:
         async with queue(tmp_path, shelf) as uploads:
-            uploads.mark(folder)
+            give(uploads, folder)
             await stored(uploads, 1)
             assert uploads.failures == 5
     assert set(shelf.objects) == {"one/recording.wav", "one/recording.json"}
@@ -94,7 +100,7 @@ async def test_what_fails_is_tried_again_until_it_is_there(tmp_path: Path) -> No
 async def test_what_waits_outlives_the_process_and_keeps_its_turn(tmp_path: Path) -> None:
     folder, shelf = final(tmp_path / "one", mark=False), Shelf(refuse=1000)
     async with queue(tmp_path, shelf, first_wait=500.0, longest_wait=500.0, clock=lambda: 1000.0) as uploads:
-        uploads.mark(folder)
+        give(uploads, folder)
         while not uploads.failures:  # noqa: ASYNC110
             await asyncio.sleep(0.002)
         await asyncio.sleep(0.02)
@@ -118,12 +124,13 @@ async def test_a_recording_that_is_not_final_waits(tmp_path: Path) -> None:
     recording.release()
     shelf = Shelf()
     async with queue(tmp_path, shelf) as uploads:
-        uploads.mark(recording.folder)
+        give(uploads, recording.folder)
         while uploads.failures < 3:  # noqa: ASYNC110
             await asyncio.sleep(0.002)
         assert not shelf.objects
-        Completion().complete(recording.folder)
+        Completion(after_final=uploads.ready).complete(recording.folder)
         await stored(uploads, 1)
+    assert set(shelf.objects) == {"one/recording.wav", "one/recording.json"}
 
 
 async def test_many_are_stored_two_at_a_time(tmp_path: Path) -> None:
@@ -140,7 +147,7 @@ async def test_a_recording_that_is_deleted_is_told_once(tmp_path: Path) -> None:
     folder, shelf = final(tmp_path / "one", mark=False), Shelf()
     with capture_logs() as lines:
         async with queue(tmp_path, shelf) as uploads:
-            uploads.mark(folder)
+            give(uploads, folder)
             for path in folder.iterdir():
                 path.unlink()
             folder.rmdir()
