@@ -12,17 +12,22 @@ import pytest
 import structlog
 from typer.testing import CliRunner
 
+from gateway.call import Call
 from gateway.cli import app
 from gateway.config import Settings
 from gateway.errors import ConfigError
 from gateway.media.frame import AudioFrame
 from gateway.recordings import open_recorder
 from gateway.sinks.base import SinkFactory
+from gateway.sinks.recorder import Recorder, RecordingOptions
+from gateway.sinks.recorder.beep import beep
 from gateway.sinks.recorder.recording import Recording
 from gateway.sinks.recorder.seal import SealKey
 from gateway.sinks.url import SinkConfig
+from tests.fakes import FakeLine, acting, settle
 from tests.gateway.sinks.recorder.recordings import noise, read_wav, sidecar, stream_info
 from tests.gateway.sinks.recorder.test_recording import POOL, rows
+from tests.integration.phone import packets, samples_of
 
 KEY = SealKey(bytes(range(32)))
 
@@ -102,6 +107,37 @@ async def test_what_a_crash_left_is_complete_soon_after_the_start(tmp_path: Path
         while sidecar(folder)["state"] != "final":  # noqa: ASYNC110 - another thread does it
             await asyncio.sleep(0.01)
     assert np.array_equal(read_wav(folder / "recording.wav")[:, 0], noise(8000))
+
+
+async def test_an_agent_records_from_the_middle_of_its_call(tmp_path: Path) -> None:
+    """As docs/recording.md has it."""
+    payloads = packets(60)
+
+    async def run(call: Call) -> None:
+        heard = 0
+        async for _ in call:
+            heard += 1
+            if heard == 20:
+                break
+        call.send_audio(beep(8000), 8000)
+        async with service.open(call.info, options=RecordingOptions(recording_track="inbound")) as recording:
+            call.listen(recording, "recording")
+            await call.wait_ended()
+
+    async with Recorder(tmp_path, log=structlog.get_logger()) as service:
+        line = FakeLine(agent=acting(run))
+        async with line.running():
+            for payload in payloads:
+                line.say(payload)
+                line.wait(0.02)
+                await settle()
+    (folder,) = tmp_path.iterdir()
+    values = sidecar(folder)
+    assert values["origin"] % 160 == 0
+    assert 20 <= values["origin"] // 160 < 25
+    assert values["channels"] == ["inbound"]
+    wanted = samples_of(payloads)[values["origin"] :]
+    assert np.array_equal(read_wav(folder / "recording.wav")[:, 0], wanted)
 
 
 # --- by command ---------------------------------------------------------------------------------------------------

@@ -2,11 +2,7 @@
 
 import asyncio
 import re
-import signal
-import subprocess
-import sys
 import threading
-import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +16,11 @@ from audio_codecs import Samples
 from gateway.errors import SinkError
 from gateway.media.frame import AudioFrame, FrameTrack
 from gateway.sinks.base import AudioSink, SinkFactory
-from gateway.sinks.recorder import Recorder, RecordingEvent, RecordingFailed, RecordingSaved
+from gateway.sinks.recorder import Recorder, RecordingEvent, RecordingFailed, RecordingOptions, RecordingSaved
+from gateway.sinks.recorder.complete import Completion
+from gateway.sinks.recorder.recording import Recording
+from gateway.sinks.recorder.seal import SealKey
+from gateway.sinks.recorder.sidecar import is_final
 from tests.gateway.sinks.recorder.recordings import no_file_beyond, noise, read_wav, sidecar, stream_info
 
 
@@ -307,42 +307,121 @@ async def test_two_hundred_recordings_at_once_take_turns(tmp_path: Path) -> None
         assert np.array_equal(sound[320:, 1], noise(160, number))
 
 
-_CALL_UNTIL_KILLED = """
-import asyncio, sys
-from pathlib import Path
-import numpy as np, structlog
-from gateway.media.frame import AudioFrame
-from gateway.sinks.recorder import Recorder
-from tests.gateway.sinks.recorder.recordings import stream_info
+# --- recordings that end before their call does -------------------------------------------------------------------
 
-async def call():
-    async with Recorder(Path(sys.argv[1]), log=structlog.get_logger()) as recorder:
+
+async def test_a_recording_that_is_long_enough_is_final_while_its_call_goes_on(recorder: Recorder) -> None:
+    async with recorder.open(stream_info(), options=RecordingOptions(max_length=1)) as sink:
+        assert recorder.running == {sink.folder.name: sink}
+        write(sink, "inbound", noise(12_000))
+        assert not recorder.running
+        await until(lambda: is_final(sink.folder))
+        write(sink, "inbound", noise(1600), start=12_000)
+    assert np.array_equal(read_wav(sink.folder / "recording.wav")[:, 0], noise(12_000)[:8000])
+    assert sidecar(sink.folder)["ended"] == "max_length"
+    assert recorder.describe() == COUNTERS | {"recordings_finished": 1}
+
+
+async def test_a_recording_is_stopped_by_its_id(recorder: Recorder) -> None:
+    async with recorder.open(stream_info()) as one, recorder.open(stream_info()) as other:
+        for sink in (one, other):
+            write(sink, "inbound", noise(1600))
+        recorder.running[one.folder.name].stop()
+        await until(lambda: is_final(one.folder))
+        for sink in (one, other):
+            write(sink, "inbound", noise(1600), start=1600)
+    assert [len(read_wav(sink.folder / "recording.wav")) for sink in (one, other)] == [1600, 3200]
+    assert [sidecar(sink.folder)["ended"] for sink in (one, other)] == ["stop", "stream_end"]
+
+
+async def test_silence_ends_a_recording(recorder: Recorder) -> None:
+    async with recorder.open(stream_info(), options=RecordingOptions(timeout_secs=1)) as sink:
+        for at in range(0, 40_000, 1600):
+            write(sink, "inbound", noise(1600) if at < 8000 else np.zeros(1600, np.int16), start=at)
+            await until(lambda: not sink.recording.busy)
+            await asyncio.sleep(0.05)
+            if not recorder.running:
+                break
+    assert sidecar(sink.folder)["ended"] == "silence"
+    assert 16_000 <= len(read_wav(sink.folder / "recording.wav")) < 30_000
+
+
+async def test_a_pause_by_the_service_is_silent(recorder: Recorder) -> None:
+    async with recorder.open(stream_info()) as sink:
+        write(sink, "inbound", noise(1600, 0))
+        sink.pause()
+        write(sink, "inbound", noise(1600, 1), start=1600)
+        sink.resume()
+        write(sink, "inbound", noise(1600, 2), start=3200)
+    sound = read_wav(sink.folder / "recording.wav")[:, 0]
+    assert np.array_equal(sound, np.concatenate((noise(1600, 0), np.zeros(1600, np.int16), noise(1600, 2))))
+
+
+# --- what is done beside the writing ------------------------------------------------------------------------------
+
+
+async def test_a_conversion_keeps_no_call_waiting(tmp_path: Path) -> None:
+    may_convert = threading.Event()
+
+    def convert(folder: Path, values: dict[str, Any]) -> dict[str, Any]:
+        may_convert.wait(10)
+        (folder / "recording.flac").write_bytes(b"flac")
+        return {"file": "recording.flac"}
+
+    events: list[RecordingEvent] = []
+    completion = Completion(convert)
+    async with make_recorder(tmp_path, completion=completion, on_event=events.append) as recorder:
+        async with recorder.open(stream_info(), options=RecordingOptions(format="flac")) as sink:
+            write(sink, "inbound", noise(1600))
+        assert sidecar(sink.folder)["state"] == "finishing"
+        assert not recorder.running
+        assert not events
+        may_convert.set()
+        await until(lambda: bool(events))
+    assert [event.file for event in events if isinstance(event, RecordingSaved)] == ["recording.flac"]
+    assert sorted(path.name for path in sink.folder.iterdir()) == ["recording.flac", "recording.json"]
+
+
+async def test_what_cannot_be_made_as_asked_is_refused(tmp_path: Path) -> None:
+    async with make_recorder(tmp_path, key=SealKey(bytes(32))) as recorder:
+        with pytest.raises(SinkError, match="sealed"):
+            async with recorder.open(stream_info(), options=RecordingOptions(format="mp3")):
+                pass
+    assert not list(tmp_path.iterdir())
+
+
+async def test_running_recordings_are_forced_to_the_disk_if_that_is_wanted(tmp_path: Path) -> None:
+    async with make_recorder(tmp_path, flush_interval=0.04, sync_seconds=0.04) as recorder:
         async with recorder.open(stream_info()) as sink:
-            for number in range(3000):
-                samples = np.arange(number * 160 + 1, number * 160 + 161).astype(np.int16)
-                for track in ("inbound", "played"):
-                    sink.write(AudioFrame(track, samples, 8000, number * 160))
-                print(number * 160 + 160, flush=True)
-                await asyncio.sleep(0.02)
-
-asyncio.run(call())
-"""
+            synced = CountingFile(sink)
+            write(sink, "inbound", noise(1600))
+            await until(lambda: synced.times >= 3)
+        assert not sink.recording.problems
+    assert np.array_equal(read_wav(sink.folder / "recording.wav")[:, 0], noise(1600))
 
 
-def test_a_recording_survives_kill_minus_nine_but_for_its_last_second(tmp_path: Path) -> None:
-    root = Path(__file__).parents[4]
-    command = [sys.executable, "-W", "ignore", "-c", _CALL_UNTIL_KILLED, str(tmp_path)]
-    environment = {"PYTHONPATH": f"{root}:{root / 'codecs'}"}
-    heard, deadline = 0, time.monotonic() + 20
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, cwd=root) as process:
-        assert process.stdout is not None
-        while heard < 1.5 * 8000 and time.monotonic() < deadline:
-            heard = int(process.stdout.readline())
-        process.send_signal(signal.SIGKILL)
-    assert heard >= 1.5 * 8000
-    folder = only(tmp_path)
-    sound = read_wav(folder / "recording.wav")
-    assert heard - 8000 <= len(sound)
-    wanted = np.arange(1, len(sound) + 1).astype(np.int16)
-    assert np.array_equal(sound, np.column_stack((wanted, wanted)))
-    assert sidecar(folder)["complete"] is False
+class CountingFile:
+    """Counts how often a recording is forced to the disk."""
+
+    def __init__(self, sink: AudioSink) -> None:
+        recording: Recording = sink.recording  # type: ignore[attr-defined]
+        self.times = 0
+        sync = recording.sync
+
+        def counted() -> None:
+            sync()
+            self.times += 1
+
+        recording.sync = counted  # type: ignore[method-assign]
+
+
+async def test_what_was_left_behind_is_recovered_beside_the_calls(tmp_path: Path) -> None:
+    left = Recording(tmp_path / "20261119T101500Z-00000000", stream_info())
+    left.create()
+    left.release()
+    async with make_recorder(tmp_path) as recorder:
+        async with recorder.open(stream_info()) as sink:
+            write(sink, "inbound", noise(1600))
+            await until(lambda: recorder.describe()["recordings_recovered"] == 1)
+        assert sidecar(sink.folder)["complete"] is True
+    assert sidecar(left.folder)["ended"] == "crash"
