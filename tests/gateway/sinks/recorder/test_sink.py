@@ -188,7 +188,8 @@ def test_tracks_and_channels_are_those_that_were_asked_for(
     line.say("inbound", 9600, caller[9600:])
     sound = line.finish()
     both = heard((0, 0, caller), (1, 160, application))
-    columns = {"inbound": both[:, :1], "played": both[:, 1:], "inbound+played": both.sum(axis=1, keepdims=True)}
+    mono: Samples = both.sum(axis=1, keepdims=True, dtype=np.int16)
+    columns: dict[str, Samples] = {"inbound": both[:, :1], "played": both[:, 1:], "inbound+played": mono}
     assert np.array_equal(sound, np.hstack([columns[channel] for channel in channels]))
     assert sidecar(tmp_path / "one")["channels"] == channels
 
