@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
+import msgspec
 from structlog.typing import FilteringBoundLogger
 
 from audio_codecs import Codec, Samples
@@ -17,6 +18,7 @@ from gateway.agents.slot import AgentSlot
 from gateway.call_options import CallOptions
 from gateway.dtmf import KeyBuffer, ToneReader
 from gateway.end_reason import EndReason
+from gateway.errors import ControlError
 from gateway.items import CallItem, Dtmf, MarkReached
 from gateway.media.frame import AudioFrame
 from gateway.media.pacer import Pacer
@@ -25,10 +27,12 @@ from gateway.media.utterance import Utterance
 from gateway.playback import Playback, Plays
 from gateway.player import HEARD_AT_ONCE, Player
 from gateway.protocol import messages
+from gateway.protocol.commands import Command, Hangup, Refer, Transfer
 from gateway.protocol.messages import Error, Start, decimal
 from gateway.protocol.stream import MediaReceived, MediaStream
 from gateway.sinks.base import AsyncAudioSink, AudioSink, StreamInfo
 from gateway.sinks.delivery import Declared, delivery_of
+from gateway.sinks.events import SinkEvent, event_type_of
 from gateway.sinks.fanout import FanOut
 from gateway.sound.file import SoundFile, pack, read_file
 from gateway.sound.source import Source, read_source, stream_reader
@@ -70,7 +74,7 @@ class Call:
         self.stream_id = start.stream_id
         self.log = log
         self.end_reason: EndReason | None = None
-        self.info = _stream_info(start, inbound().sample_rate, outbound, self.report)
+        self.info = _stream_info(start, inbound().sample_rate, outbound, self.report, self.publish)
         self._options = options
         self._on_end = on_end
         self._outbound = outbound
@@ -98,7 +102,14 @@ class Call:
         self._errors_told = 0
         self._ended = asyncio.Event()
         self._agent = AgentSlot(options.agent, grace=options.agent_grace, log=log)
-        self._sinks = FanOut(options.sinks, services=options.sink_services, clock=clock, wake_at=pacer.wake_at, log=log)
+        self._sinks = FanOut(
+            options.sinks,
+            services=options.sink_services,
+            clock=clock,
+            wake_at=pacer.wake_at,
+            on_event=self._publish_sink_event,
+            log=log,
+        )
         self._write = self._sinks.write
 
     # --- for agents -----------------------------------------------------------------------------------------------
@@ -206,6 +217,50 @@ class Call:
         """
         source = Declared(lambda info: sink, delivery_of(sink))
         self._sinks.add(name, source, early=self._agent.early_frames())
+
+    def publish(self, event_type: str, data: Mapping[str, Any]) -> None:
+        """Tell an event of this call to everybody who follows it; returns at once.
+
+        Args:
+            event_type: Its dotted name, in lower case.
+            data: JSON-ready values.
+        """
+        if self._options.publish is not None:
+            self._options.publish(self.call_control_id, event_type, data)
+
+    async def command(self, command: Command) -> Mapping[str, Any]:
+        """Have Telnyx do something with this call: see `gateway.protocol.commands`.
+
+        Returns:
+            What Telnyx answers.
+
+        Raises:
+            ControlError: Telnyx refuses, or cannot be reached; or the gateway has no key to ask it with.
+        """
+        if self._options.command is None:
+            raise ControlError(f"{command.action}: not sent: TELNYX_API_KEY is not set")
+        return await self._options.command(self.call_control_id, command)
+
+    async def hangup(self) -> None:
+        """Hang up; it is no error if the other end was faster. Raises as `command`."""
+        await self.command(Hangup())
+
+    async def transfer(self, to: str, **fields: Any) -> None:
+        """Connect the caller with somebody else, and leave.
+
+        Args:
+            to: A number in E.164, or a SIP address.
+            fields: Any others of Telnyx's `transfer`.
+
+        Raises:
+            ControlError: As `command`.
+            pydantic.ValidationError: A field is wrong.
+        """
+        await self.command(Transfer(to=to, **fields))
+
+    async def refer(self, sip_address: str, **fields: Any) -> None:
+        """Have the caller's SIP end call somebody else instead; arguments and errors as with `transfer`."""
+        await self.command(Refer(sip_address=sip_address, **fields))
 
     def __aiter__(self) -> AsyncIterator[CallItem]:
         """What happens in this call from now on: see `CallItem`. For one reader."""
@@ -341,6 +396,9 @@ class Call:
         self._arm()
         return playback
 
+    def _publish_sink_event(self, event: SinkEvent) -> None:
+        self.publish(event_type_of(event), msgspec.to_builtins(event))
+
     def _said(self, utterance: Utterance) -> None:
         """An utterance is over."""
         self._plays.finished(utterance)
@@ -405,7 +463,11 @@ class Call:
 
 
 def _stream_info(
-    start: Start, inbound_sample_rate: int, outbound: Codec, report: Callable[[], Mapping[str, Any]]
+    start: Start,
+    inbound_sample_rate: int,
+    outbound: Codec,
+    report: Callable[[], Mapping[str, Any]],
+    publish: Callable[[str, Mapping[str, Any]], None],
 ) -> StreamInfo:
     body = start.start
     return StreamInfo(
@@ -420,4 +482,5 @@ def _stream_info(
         custom_parameters=body.custom_parameters or {},
         started_at=time.time(),
         report=report,
+        publish=publish,
     )

@@ -1,9 +1,11 @@
 """What is the same for all calls of one gateway."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from gateway.agents.base import AgentFactory
+from gateway.protocol.commands import Command
 from gateway.sinks.base import SinkSource
 from gateway.sinks.services import SinkServices
 
@@ -23,6 +25,8 @@ class CallOptions:
         reorder_window: How long a gap waits for the packets that belong there, and a key for those pressed before it.
         max_duration: Longest stream.
         agent_grace: How long an agent may go on after the call's end.
+        publish: Tells an event of a call, by its `call_control_id`, to everybody who follows it; must not raise.
+        command: Sends a command for a call, by its `call_control_id`; raises `ControlError`.
     """
 
     sinks: Mapping[str, SinkSource]
@@ -33,3 +37,5 @@ class CallOptions:
     reorder_window: float = 0.06
     max_duration: float = 14_400.0
     agent_grace: float = 5.0
+    publish: Callable[[str, str, Mapping[str, Any]], None] | None = None
+    command: Callable[[str, Command], Awaitable[Mapping[str, Any]]] | None = None

@@ -16,7 +16,7 @@ from audio_codecs import CodecError, missing_codecs, open_codec
 from gateway.agents.base import AgentFactory
 from gateway.call import CallOptions
 from gateway.config import Settings, load_settings
-from gateway.control.http_side import check_settings, open_http_side
+from gateway.control.http_side import check_settings, open_control, open_http_side
 from gateway.control.keys import load_or_make_api_key
 from gateway.directory import CallDirectory
 from gateway.errors import ConfigError, StoreError
@@ -149,6 +149,7 @@ class Gateway:
         sinks |= self._sinks
         services = await self._open_sink_services(stack)
         self.forks = await self._open_forks(stack, directory, sinks, services)
+        control = await stack.enter_async_context(open_control(settings, store, log))
         self._media = await stack.enter_async_context(
             MediaServer(
                 settings.media_listen,
@@ -162,6 +163,7 @@ class Gateway:
                     playout_message=settings.playout_message_ms / 1000,
                     reorder_window=settings.reorder_ms / 1000,
                     max_duration=settings.max_call_seconds,
+                    command=None if control is None else control.command,
                 ),
                 limits=Limits(
                     max_message_bytes=settings.max_message_bytes,
@@ -187,6 +189,7 @@ class Gateway:
             open_http_side(
                 settings,
                 store=store,
+                control=control,
                 directory=directory,
                 api_key=self._api_key(),
                 stream=self._streaming_start,

@@ -161,7 +161,7 @@ class FakeLine(FakeWire):
         agent: AgentFactory | None = None,
         sinks: dict[str, SinkFactory] | None = None,
         outbound: Codec | None = None,
-        **options: float,
+        **options: Any,
     ) -> None:
         super().__init__()
         self.clock = FakeClock()

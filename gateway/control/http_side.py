@@ -23,7 +23,7 @@ from gateway.protocol.events import CallHangup, Event
 from gateway.protocol.signature import load_public_key
 from gateway.store.store import Store
 
-__all__ = ["check_settings", "open_http_side"]
+__all__ = ["check_settings", "open_control", "open_http_side"]
 
 
 def check_settings(settings: Settings) -> None:
@@ -41,6 +41,7 @@ async def open_http_side(
     settings: Settings,
     *,
     store: Store,
+    control: CallControl | None,
     directory: CallDirectory,
     api_key: str,
     stream: Callable[[str], StreamingStart],
@@ -56,6 +57,7 @@ async def open_http_side(
     Args:
         settings: All of them.
         store: Keeps webhooks and commands.
+        control: Sends commands; None: none can be sent.
         directory: The calls.
         api_key: What `/v1` wants as bearer token.
         stream: Makes the `streaming_start` of a call, by its `call_control_id`.
@@ -66,7 +68,6 @@ async def open_http_side(
     """
     keys = _public_keys(settings)
     async with AsyncExitStack() as stack:
-        control = await _open_control(stack, settings, store, log)
         policy = await stack.enter_async_context(AnswerAndStream(control, directory, stream=stream, log=log))
 
         def handle(event: Event) -> Awaitable[None] | None:
@@ -99,19 +100,23 @@ async def open_http_side(
         yield await stack.enter_async_context(listen(app, settings.http_listen))
 
 
-async def _open_control(
-    stack: AsyncExitStack, settings: Settings, store: Store, log: FilteringBoundLogger
-) -> CallControl | None:
+@asynccontextmanager
+async def open_control(
+    settings: Settings, store: Store, log: FilteringBoundLogger
+) -> AsyncIterator[CallControl | None]:
+    """Give what sends commands while the context lasts; None where there is no key to send them with."""
     if settings.telnyx_api_key is None:
         log.warning("calls are not answered by this gateway", missing="TELNYX_API_KEY")
-        return None
-    return CallControl(
-        await stack.enter_async_context(open_session()),
-        settings.telnyx_base_url,
-        settings.telnyx_api_key.get_secret_value(),
-        dials=SlidingWindow(round(settings.dials_per_second * DIAL_WINDOW), DIAL_WINDOW),
-        report=store.save_command,
-    )
+        yield None
+        return
+    async with open_session() as session:
+        yield CallControl(
+            session,
+            settings.telnyx_base_url,
+            settings.telnyx_api_key.get_secret_value(),
+            dials=SlidingWindow(round(settings.dials_per_second * DIAL_WINDOW), DIAL_WINDOW),
+            report=store.save_command,
+        )
 
 
 def _public_keys(settings: Settings) -> list[VerifyKey]:

@@ -34,6 +34,10 @@ ALL_TRACKS: Final[frozenset[FrameTrack]] = frozenset({"inbound", "outbound", "pl
 """Every track there can be."""
 
 
+def _nobody(event_type: str, data: Mapping[str, Any]) -> None:
+    """Nobody follows the call."""
+
+
 class StreamInfo(msgspec.Struct, frozen=True, kw_only=True):
     """Which stream a sink is opened for.
 
@@ -50,6 +54,8 @@ class StreamInfo(msgspec.Struct, frozen=True, kw_only=True):
         started_at: Unix time of the `start` message.
         report: The stream's counters, gap ledger and end, as JSON-ready values; complete once the sink closes. Empty
             in a worker process.
+        publish: Tells an event of this call, by its dotted name and JSON-ready values, to everybody who follows the
+            call; returns at once and never raises. Does nothing in a worker process.
     """
 
     call_control_id: str
@@ -63,6 +69,7 @@ class StreamInfo(msgspec.Struct, frozen=True, kw_only=True):
     custom_parameters: Mapping[str, str]
     started_at: float
     report: Callable[[], Mapping[str, Any]]
+    publish: Callable[[str, Mapping[str, Any]], None] = _nobody
 
 
 class AudioSink(Protocol):

@@ -1,10 +1,11 @@
 """What happened to a sink, for whoever is told: `FanOut(on_event=...)`."""
 
-from typing import TypeAlias
+from collections.abc import Mapping
+from typing import Final, TypeAlias
 
 import msgspec
 
-__all__ = ["SinkDropping", "SinkEvent", "SinkFailed", "SinkRemoved", "SinkRestarted"]
+__all__ = ["SinkDropping", "SinkEvent", "SinkFailed", "SinkRemoved", "SinkRestarted", "event_type_of"]
 
 
 class SinkFailed(msgspec.Struct, frozen=True):
@@ -58,3 +59,15 @@ class SinkDropping(msgspec.Struct, frozen=True):
 
 
 SinkEvent: TypeAlias = SinkFailed | SinkRestarted | SinkRemoved | SinkDropping
+
+_EVENT_TYPES: Final[Mapping[type, str]] = {
+    SinkFailed: "sink.failed",
+    SinkRestarted: "sink.restarted",
+    SinkRemoved: "sink.removed",
+    SinkDropping: "sink.dropping",
+}
+
+
+def event_type_of(event: SinkEvent) -> str:
+    """What the event is called where a call's events are published."""
+    return _EVENT_TYPES[type(event)]

@@ -80,7 +80,7 @@ async def in_process(
         raise SinkError("there are no worker processes here")
     octets = pickled(source)
     process = await processes.get(octets)
-    fields = {name: value for name, value in msgspec.structs.asdict(info).items() if name != "report"}
+    fields = {name: value for name, value in msgspec.structs.asdict(info).items() if not callable(value)}
     stream = process.new_stream()
     try:
         answer = await process.ask(Open(stream, octets, fields))

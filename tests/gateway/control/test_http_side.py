@@ -13,7 +13,7 @@ from aiohttp.test_utils import TestServer
 from nacl.signing import SigningKey
 
 from gateway.config import Settings
-from gateway.control.http_side import check_settings, open_http_side
+from gateway.control.http_side import check_settings, open_control, open_http_side
 from gateway.directory import CallDirectory
 from gateway.errors import ConfigError
 from gateway.lifecycle import Initiated
@@ -67,9 +67,11 @@ async def opened(folder: Path, log: Log, directory: CallDirectory | None = None,
     async with (
         asyncio.timeout(10),
         open_store(database_in(folder), log=log.logger) as store,
+        open_control(settings(**fields), store, log.logger) as control,
         open_http_side(
             settings(**fields),
             store=store,
+            control=control,
             directory=directory,
             api_key=API_KEY,
             stream=lambda _: StreamingStart(),
