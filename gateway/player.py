@@ -35,6 +35,7 @@ class Player:
         transmit: Puts a message on the wire.
         here: Tells where the caller's channel stands, in samples at the codec's rate.
         on_finished: Told of each utterance that is over.
+        on_drop: Told once, as the first sample is dropped, since ten minutes wait already.
         lead: Seconds that sound may leave before it is to be heard.
         message: Seconds of sound in one message at most, where more than 20 ms waits.
         phase: Where in each 20 ms waiting sound leaves.
@@ -53,6 +54,7 @@ class Player:
         transmit: Callable[[bytes], None],
         here: Callable[[], int],
         on_finished: Callable[[Utterance], None] = lambda utterance: None,
+        on_drop: Callable[[], None] = lambda: None,
         lead: float,
         message: float = FRAME_SECONDS,
         phase: float | None = None,
@@ -76,6 +78,7 @@ class Player:
             message=message,
             spacing=_MP3_SPACING if self.takes_files else 0.0,
             phase=phase,
+            on_drop=on_drop,
         )
         self._queue = self._playout.queue
         self._flow = self._playout.flow
@@ -238,9 +241,11 @@ class Player:
 
     def heard_enough(self, *, now: float) -> Sequence[AudioFrame]:
         """The same, when there is enough of it, or when an account can be closed."""
-        in_flight, settles = self.in_flight, self._playout.settles()
-        enough = len(in_flight) >= HEARD_AT_ONCE and in_flight[HEARD_AT_ONCE - 1].deadline <= self._ledger.ear.time(now)
-        return self.heard(now=now) if enough or (settles is not None and settles <= now) else ()
+        in_flight = self.in_flight
+        if len(in_flight) >= HEARD_AT_ONCE and in_flight[HEARD_AT_ONCE - 1].deadline <= self._ledger.ear.time(now):
+            return self.heard(now=now)
+        settles = self._playout.settles()
+        return () if settles is None or settles > now else self.heard(now=now)
 
     def progress(self, utterance: Utterance, *, now: float) -> int:
         """How many milliseconds of an utterance were heard by now."""

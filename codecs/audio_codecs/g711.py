@@ -8,6 +8,7 @@ Source: ITU-T G.711 (1988) tables 1a to 2b; RFC 3551 section 4.5.14, payload typ
 """
 
 import audioop
+from typing import Any
 
 import numpy as np
 
@@ -42,9 +43,17 @@ def decode_alaw(payload: bytes) -> Samples:
 
 def encode_ulaw(samples: Samples) -> bytes:
     """Compress linear PCM, int16 of shape (n,), to n PCMU octets."""
-    return audioop.lin2ulaw(np.ascontiguousarray(samples).data, 2)
+    sound: Any = samples  # to numpy's type stubs an array is no buffer before Python 3.12
+    try:
+        return audioop.lin2ulaw(sound, 2)
+    except ValueError:  # it does not lie in one piece
+        return audioop.lin2ulaw(np.ascontiguousarray(samples).data, 2)
 
 
 def encode_alaw(samples: Samples) -> bytes:
     """Compress linear PCM, int16 of shape (n,), to n PCMA octets."""
-    return audioop.lin2alaw(np.ascontiguousarray(samples).data, 2)
+    sound: Any = samples  # to numpy's type stubs an array is no buffer before Python 3.12
+    try:
+        return audioop.lin2alaw(sound, 2)
+    except ValueError:  # it does not lie in one piece
+        return audioop.lin2alaw(np.ascontiguousarray(samples).data, 2)

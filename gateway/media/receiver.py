@@ -43,11 +43,8 @@ class Receiver:
 
     def push(self, packet: MediaReceived, *, now: float) -> Sequence[AudioFrame]:
         """Take a packet, in whatever order; return the frames that are due, usually just one."""
-        ordered = self._reorder.push(packet, now=now)
         line = self._lines.get(packet.track)
-        if line is None:
-            line = self._open_line(packet, now)
-        elif packet.chunk == line.next_chunk and len(ordered) == 1 and ordered[0] is packet:
+        if line is not None and packet.chunk == line.next_chunk and self._reorder.passes(packet):
             line.jitter += (abs(now - line.due) - line.jitter) / 16  # RFC 3550, appendix A.8
             line.due = now + line.packet_time
             line.next_chunk += line.stride
@@ -55,6 +52,9 @@ class Receiver:
             if frame.concealed:
                 self.payloads_bad += 1
             return (frame,)
+        ordered = self._reorder.push(packet, now=now)
+        if line is None:
+            line = self._open_line(packet, now)
         elif line.next_chunk == _NONE_YET:
             return [*self._fill_hole(line, packet, now), *self._frames(ordered)]
         else:

@@ -118,6 +118,10 @@ class ReorderBuffer:
         Returns:
             What is in order now, per track; usually just this packet.
         """
+        return (packet,) if self.passes(packet) else self._sort_in(packet, now)
+
+    def passes(self, packet: MediaReceived) -> bool:
+        """Take a packet if it is the one that is due and nothing else waits; else nothing is done: then `push` it."""
         packets = self._tracks.get(packet.track)
         if packets is not None:
             lane = packets.lane
@@ -127,8 +131,8 @@ class ReorderBuffer:
                 lane.next_chunk += 1
                 lane.last = packet
                 packets.packets_received += 1
-                return (packet,)
-        return self._sort_in(packet, now)
+                return True
+        return False
 
     def note(self, sequence_number: int) -> None:
         """Tell of a message of the same socket that holds no sound, so that it does not seem to be missing."""

@@ -117,6 +117,7 @@ class UtteranceQueue:
         frame: Samples that are cut off at least.
         message: Samples that are cut off at most; a multiple of `frame`.
         max_queued: Seconds of sound that may wait; what is pushed beyond it is dropped and counted.
+        on_drop: Told once, as the first sample is dropped.
 
     Attributes:
         items: Utterances, and marks by their names; whoever takes one off takes the first.
@@ -125,7 +126,15 @@ class UtteranceQueue:
         speech: See above; None where the next sound begins another.
     """
 
-    def __init__(self, sample_rate: int, *, frame: int, message: int, max_queued: float) -> None:
+    def __init__(
+        self,
+        sample_rate: int,
+        *,
+        frame: int,
+        message: int,
+        max_queued: float,
+        on_drop: Callable[[], None] = lambda: None,
+    ) -> None:
         self.queued = 0
         self.samples_dropped = 0
         self.flowing = False
@@ -135,6 +144,7 @@ class UtteranceQueue:
         self._message = message
         self._room = round(sample_rate * _ROOM)
         self._most = round(sample_rate * max_queued)
+        self._on_drop = on_drop
         self._speeches = 0
 
     @property
@@ -170,6 +180,8 @@ class UtteranceQueue:
             return
         room = max(0, self._most - self.queued)  # below it, where more was put back
         if len(samples) > room:
+            if not self.samples_dropped:
+                self._on_drop()
             self.samples_dropped += len(samples) - room
             samples = samples[:room]
         if len(samples):

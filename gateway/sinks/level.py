@@ -1,11 +1,11 @@
 """The level meter as a sink: how loud each side of a call is, in its record and, if wanted, in the log.
 
-What a level is, and why frames are measured half a second at a time: `gateway/media/level.py`.
+What a level is, and how it is measured: `gateway/media/level.py`.
 """
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Any
 
 from structlog.typing import FilteringBoundLogger
 
@@ -15,8 +15,6 @@ from gateway.sinks.base import BOTH_SIDES, SinkFactory, StreamInfo
 from gateway.sinks.url import SinkConfig
 
 __all__ = ["LevelSink", "level"]
-
-_BATCH: Final = 25  # frames
 
 
 class LevelSink:
@@ -43,12 +41,10 @@ class LevelSink:
         meter = self._meters.get(frame.track)
         if meter is None:
             meter = self._meters[frame.track] = LevelMeter(frame.sample_rate)
-        meter.pending.append(frame.samples)
-        if len(meter.pending) >= _BATCH:
-            meter.measure()
-            if self._interval and frame.timestamp >= self._next * frame.sample_rate:
-                self._next = frame.timestamp / frame.sample_rate + self._interval
-                self._log.info("sound levels", **self.describe())
+        meter.hear(frame.samples)
+        if self._interval and frame.timestamp >= self._next * frame.sample_rate:
+            self._next = frame.timestamp / frame.sample_rate + self._interval
+            self._log.info("sound levels", **self.describe())
 
     def describe(self) -> dict[str, Any]:
         """For each track what a `LevelMeter` tells, as JSON-ready values."""

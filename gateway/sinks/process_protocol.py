@@ -37,7 +37,7 @@ _LENGTH: Final = struct.Struct("!I")
 
 
 class Open(msgspec.Struct, tag=True, frozen=True):
-    """Make a sink. `source` is pickled, as it is a class or a function; `info` its `StreamInfo` without its functions."""
+    """Make a sink. `source` is pickled, as it is a class or a function; `info` a `StreamInfo` without its functions."""
 
     stream: int
     source: bytes

@@ -209,6 +209,15 @@ def test_a_count_that_jumps_is_no_jitter() -> None:
     assert receiver.describe()["tracks"]["inbound"]["jitter_ms"] == 0
 
 
+def test_one_packet_of_five_tells_the_level() -> None:
+    receiver = Receiver(pcmu, window=WINDOW)
+    for n in range(1, 51):
+        loud = n % 5 == 1
+        receiver.push(MediaReceived("inbound", n + 1, n, 0, (b"\x80" if loud else b"\xff") * 160), now=0.02 * n)
+    measured = receiver.describe()["tracks"]["inbound"]
+    assert (measured["clipped_share"], measured["silence_share"]) == (1.0, 0.0)
+
+
 def test_a_call_without_a_fault_has_the_best_score_of_telephony() -> None:
     receiver = Receiver(pcmu, window=WINDOW)
     for n in range(1, 101):
