@@ -5,7 +5,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY gateway gateway
 COPY codecs codecs
 COPY pytest_telnyx_simulator pytest_telnyx_simulator
-RUN python -m venv /opt/gateway && /opt/gateway/bin/pip install --no-cache-dir .
+RUN python -m venv /opt/gateway && /opt/gateway/bin/pip install --no-cache-dir '.[fast]'
 
 FROM python:3.13-slim
 COPY --from=build /opt/gateway /opt/gateway
@@ -17,7 +17,8 @@ ENV PATH=/opt/gateway/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     GATEWAY_MEDIA_LISTEN=0.0.0.0:8765 \
     GATEWAY_HTTP_LISTEN=0.0.0.0:8080 \
-    GATEWAY_DATA_DIR=/data
+    GATEWAY_DATA_DIR=/data \
+    GATEWAY_TRANSPORT=picows
 EXPOSE 8765 8080
 # SIGTERM drains: give `docker stop --time` as long as calls may take.
 STOPSIGNAL SIGTERM

@@ -2,7 +2,7 @@
 PYTHON ?= python3
 PY := .venv/bin/python
 
-.PHONY: help demo test format lint types unit bench-smoke wheel test-kill test-peers quality clean
+.PHONY: help demo test format lint types unit bench-smoke bench-capacity wheel test-kill test-peers quality clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -31,6 +31,9 @@ bench-smoke: .venv/.dev ## each benchmark for a moment, to see that it runs
 
 wheel: .venv/.dev ## build the wheel and test it outside the tree
 	@$(PY) tests/wheel.py
+
+bench-capacity: .venv/.dev ## calls a core holds, and what each costs, beside bare servers and Pipecat (twenty minutes)
+	@$(PY) -m benchmarks.bench_capacity
 
 quality: .venv/.quality ## speech through each codec and through loss, scored by PESQ (wants a C compiler and espeak-ng)
 	@$(PY) -m benchmarks.quality

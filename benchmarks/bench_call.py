@@ -18,7 +18,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -30,11 +30,19 @@ _LATE_LIMIT_MS = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A server process under test."""
+    """A server process under test.
+
+    Attributes:
+        name: What it is called in the tables.
+        url: Its media URL.
+        pid: Its process.
+        data: Its data folder, where it has one.
+    """
 
     name: str
     url: str
     pid: int
+    data: Path | None = None
 
 
 @contextmanager
@@ -79,7 +87,7 @@ def gateway(cores: set[int], **settings: str) -> Iterator[Server]:
             **settings,
         }
         with running("gateway", [sys.executable, "-m", "gateway", "serve"], environment, cores) as server:
-            yield server
+            yield replace(server, data=Path(data))
 
 
 @contextmanager
@@ -89,16 +97,18 @@ def bare(cores: set[int]) -> Iterator[Server]:
         yield server
 
 
-def put_load(server: Server, *, calls: int, settle: float, seconds: float, cores: set[int]) -> LoadReport:
+def put_load(
+    server: Server, *, calls: int, settle: float, seconds: float, cores: set[int], more: Sequence[str] = ()
+) -> LoadReport:
     """One round of load from a process of its own, on its own core."""
     command = [sys.executable, "-m", "benchmarks.load", server.url, "--calls", str(calls), "--pid", str(server.pid)]
     output = subprocess.run(
-        [*command, "--settle", str(settle), "--seconds", str(seconds)],
+        [*command, "--settle", str(settle), "--seconds", str(seconds), *more],
         cwd=_ROOT,
         stdout=subprocess.PIPE,
         text=True,
         check=True,
-        timeout=settle + seconds + 60,
+        timeout=settle + seconds + 180,
         preexec_fn=lambda: os.sched_setaffinity(0, cores),
     ).stdout
     return LoadReport(**json.loads(output))

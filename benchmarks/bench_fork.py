@@ -34,7 +34,6 @@ from gateway.protocol.stream import MediaReceived
 __all__ = ["main"]
 
 ADDRESS = ("192.0.2.1", 4000)
-FRAMES_MEASURED = 25
 
 Case = tuple[str, str, Callable[[int], object]]
 """Name, frame, and what is done with the n-th frame, counted from 0 over the whole run."""
@@ -89,14 +88,9 @@ def quality_cases(count: int) -> Iterator[Case]:
     line = TrackLine("inbound", open_codec("PCMU", 8000), GapLedger())
     meter, samples = LevelMeter(8000), line.decode(sound)
 
-    def level(n: int) -> None:
-        meter.pending.append(samples)
-        if n % FRAMES_MEASURED == 0:
-            meter.measure()
-
     yield "receiver, in order", "160 octets", lambda n: receiver.push(packets[n], now=0.02 * n)
     yield "track line", "160 octets", lambda _: line.take(sound)
-    yield "level", "160 samples", level
+    yield "level", "160 samples", lambda _: meter.hear(samples)
     yield "report of a call", "-", lambda _: receiver.describe()
     yield "E-model", "-", lambda n: rating(codec=CODECS["PCMU"], loss_percent=n % 50, delay=0.12)
 

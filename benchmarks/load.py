@@ -3,6 +3,9 @@
 It has a core and a process of its own, and speaks WebSocket by hand: frames are made once and the answers are only
 counted, so that it keeps its deadlines where the server is at its limit. It says how late it was itself; figures of a
 round in which it was late tell about the load, not the server.
+
+Where nothing comes back (`--one-way`), it is pings that are timed: each call sends one every half second, behind the
+sound that was sent before it, and the server answers it when it has taken that sound.
 """
 
 import argparse
@@ -11,6 +14,7 @@ import base64
 import json
 import os
 import resource
+import struct
 import sys
 import time
 from dataclasses import dataclass
@@ -23,6 +27,9 @@ import numpy as np
 import uvloop
 
 FRAME_SECONDS = 0.02
+_PING = struct.Struct("!d")  # the time it is sent
+_PING_HEAD = bytes((0x89, 0x80 | _PING.size)) + bytes(4)
+_PING_EVERY = 25  # frames
 _SPEECH = Path(__file__).parent.parent / "examples" / "speech" / "booking.wav"
 
 
@@ -32,7 +39,7 @@ class LoadReport:
 
     Attributes:
         sent: Messages sent while it was measured.
-        received: Messages that came back for those.
+        received: Messages that came back for those; one-way, as many as were sent unless a pong is missing.
         p50_ms: Round trip, median; and its other percentiles.
         p99_ms: See `p50_ms`.
         max_ms: See `p50_ms`.
@@ -41,6 +48,7 @@ class LoadReport:
         closed: Calls that the server closed.
         server_cpu: Seconds of CPU the server took for that, all its threads; 0 where its process id was not given.
         server_rss_kib: Its resident memory with all calls up.
+        sent_in_all: Messages with sound, also those before it was measured.
     """
 
     sent: int
@@ -53,6 +61,7 @@ class LoadReport:
     closed: int
     server_cpu: float
     server_rss_kib: int
+    sent_in_all: int
 
 
 def cpu_seconds(pid: int) -> float:
@@ -75,6 +84,8 @@ class _Call(asyncio.Protocol):
         self.sent_at: list[float] = []
         self.round_trips: list[float] = []
         self.received = 0
+        self.pings = 0
+        self.pongs = 0
         self.measured_from = 0  # the first message that counts
         self.closed = False
         self._request = (
@@ -117,8 +128,15 @@ class _Call(asyncio.Protocol):
                 if self.received >= self.measured_from:
                     self.round_trips.append(now - self.sent_at[self.received])
                 self.received += 1
+            elif data[at] == 0x8A:
+                self.round_trips.append(now - _PING.unpack(data[at + 2 : at + size])[0])
+                self.pongs += 1
             at += size
         self._rest = data[at:]
+
+    def ping(self, now: float) -> None:
+        self.transport.write(_PING_HEAD + _PING.pack(now))
+        self.pings += 1
 
     def start(self) -> None:
         self.transport.write(_frame(b'{"event":"connected","version":"1.0.0"}'))
@@ -150,7 +168,9 @@ def _payloads() -> list[bytes]:
     return [base64.b64encode(octets[at : at + 160]) for at in range(0, len(octets), 160)]
 
 
-async def _run(url: str, calls: int, settle: float, seconds: float, pid: int) -> LoadReport:
+async def _run(
+    url: str, calls: int, settle: float, seconds: float, pid: int, *, pause: float, one_way: bool
+) -> LoadReport:
     parts = urlsplit(url)
     loop = asyncio.get_running_loop()
     all_calls: list[_Call] = []
@@ -164,7 +184,7 @@ async def _run(url: str, calls: int, settle: float, seconds: float, pid: int) ->
         call.start()
         all_calls.append(call)
     payloads = _payloads()
-    await asyncio.sleep(min(1.0, settle))  # opening calls is work, and not what is measured here
+    await asyncio.sleep(pause)  # opening calls is work, and not what is measured here
     begin = time.perf_counter() + 0.05
     measured_from = begin + settle
     until = measured_from + seconds
@@ -194,6 +214,8 @@ async def _run(url: str, calls: int, settle: float, seconds: float, pid: int) ->
         )
         call.sent_at.append(now)
         call.transport.write(_frame(text))
+        if one_way and (k + call.number) % _PING_EVERY == 0:
+            call.ping(now)
         lateness.append(now - due)
         sent += 1
         if sent % 50 == 0:
@@ -205,7 +227,9 @@ async def _run(url: str, calls: int, settle: float, seconds: float, pid: int) ->
     round_trips = np.array([value for call in all_calls for value in call.round_trips]) * 1000
     report = LoadReport(
         sent=sent - first_sent,
-        received=len(round_trips),
+        received=sent - first_sent - sum(call.pings - call.pongs for call in all_calls)
+        if one_way
+        else len(round_trips),
         p50_ms=float(np.percentile(round_trips, 50)) if len(round_trips) else float("nan"),
         p99_ms=float(np.percentile(round_trips, 99)) if len(round_trips) else float("nan"),
         max_ms=float(round_trips.max()) if len(round_trips) else float("nan"),
@@ -214,6 +238,7 @@ async def _run(url: str, calls: int, settle: float, seconds: float, pid: int) ->
         closed=sum(call.closed for call in all_calls),
         server_cpu=server_cpu,
         server_rss_kib=rss_kib(pid) if pid else 0,
+        sent_in_all=sent,
     )
     for call in all_calls:
         call.transport.write(_frame(b'{"event":"stop","sequence_number":"%d","stream_id":"x"}' % (sent + 9)))
@@ -229,8 +254,22 @@ def main() -> int:
     parser.add_argument("--settle", type=float, default=2.0, help="seconds before measuring")
     parser.add_argument("--seconds", type=float, default=5.0, help="seconds to measure")
     parser.add_argument("--pid", type=int, default=0, help="process id of the server, to read its CPU and memory")
+    parser.add_argument(
+        "--pause", type=float, help="seconds from the calls' start to their sound: 1, or `--settle` if less"
+    )
+    parser.add_argument("--one-way", action="store_true", help="nothing comes back but pongs")
     options = parser.parse_args()
-    report = uvloop.run(_run(options.url, options.calls, options.settle, options.seconds, options.pid))
+    report = uvloop.run(
+        _run(
+            options.url,
+            options.calls,
+            options.settle,
+            options.seconds,
+            options.pid,
+            pause=min(1.0, options.settle) if options.pause is None else options.pause,
+            one_way=options.one_way,
+        )
+    )
     print(json.dumps({name: getattr(report, name) for name in LoadReport.__slots__}))
     return 0
 

@@ -8,39 +8,44 @@ source.
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from structlog.typing import FilteringBoundLogger
 
 from audio_codecs import Codec, Samples
 from gateway.agents.slot import AgentSlot
+from gateway.call_actions import CallActions
 from gateway.call_options import CallOptions
 from gateway.dtmf import KeyBuffer, ToneReader
 from gateway.end_reason import EndReason
-from gateway.errors import ControlError
 from gateway.items import CallItem, Dtmf, MarkReached
 from gateway.media.frame import AudioFrame
 from gateway.media.pacer import Pacer
+from gateway.media.playout import MAX_QUEUED
 from gateway.media.receiver import Receiver
 from gateway.media.utterance import Utterance
 from gateway.playback import Playback, Plays
 from gateway.player import HEARD_AT_ONCE, Player
 from gateway.protocol import messages
-from gateway.protocol.commands import Command, Hangup, Refer, Transfer
-from gateway.protocol.messages import Error, Start, decimal
+from gateway.protocol.messages import Error, Start
 from gateway.protocol.stream import MediaReceived, MediaStream
+from gateway.services.services import CallServices, playback_data
+from gateway.services.sounds import Loop, check_loop, is_url, read_sound
+from gateway.services.suppression import SuppressedReceiver, suppress, unsuppressed
 from gateway.sinks.base import AsyncAudioSink, AudioSink, StreamInfo
 from gateway.sinks.delivery import Declared, delivery_of
 from gateway.sinks.events import SinkEvent, event_type_of
 from gateway.sinks.fanout import FanOut
 from gateway.sound.file import SoundFile, pack, read_file
 from gateway.sound.source import Source, read_source, stream_reader
+from gateway.vad.choose import open_vad
+from gateway.vad.detector import DEFAULT_SILENCE, SpeechDetector
 
 __all__ = ["Call", "CallItem", "CallOptions", "EndReason"]
 
 
-class Call:
+class Call(CallActions):
     """One streamed call, from `start` to its end.
 
     Args:
@@ -70,17 +75,16 @@ class Call:
         clock: Callable[[], float] = time.monotonic,
         log: FilteringBoundLogger,
     ) -> None:
-        self.call_control_id = start.start.call_control_id
+        super().__init__(start.start.call_control_id, options)
         self.stream_id = start.stream_id
         self.log = log
         self.end_reason: EndReason | None = None
         self.info = _stream_info(start, inbound().sample_rate, outbound, self.report, self.publish)
-        self._options = options
         self._on_end = on_end
         self._outbound = outbound
         self._pacer = pacer
         self._clock = clock
-        self._receiver = Receiver(inbound, window=options.reorder_window)
+        self._receiver: Receiver | SuppressedReceiver = Receiver(inbound, window=options.reorder_window)
         self._keys = KeyBuffer(options.reorder_window)
         self._player = Player(
             stream,
@@ -88,6 +92,7 @@ class Call:
             transmit=transmit,
             here=self._caller_position,
             on_finished=self._said,
+            on_drop=self._sound_dropped,
             lead=options.playout_lead,
             message=options.playout_message,
             phase=pacer.phase(),
@@ -101,7 +106,13 @@ class Call:
         self._reconnects = 0
         self._errors_told = 0
         self._ended = asyncio.Event()
-        self._agent = AgentSlot(options.agent, grace=options.agent_grace, log=log)
+        self._agent = AgentSlot(
+            options.agent,
+            warm=options.warm_agents,
+            on_failure=options.agent_failure,
+            grace=options.agent_grace,
+            log=log,
+        )
         self._sinks = FanOut(
             options.sinks,
             services=options.sink_services,
@@ -111,6 +122,7 @@ class Call:
             log=log,
         )
         self._write = self._sinks.write
+        self._services: CallServices | None = None
 
     # --- for agents -----------------------------------------------------------------------------------------------
 
@@ -129,26 +141,41 @@ class Call:
         if not self._player.send_audio(samples, sample_rate, now):
             self._arm()
 
-    def play(self, source: Source, sample_rate: int | None = None, *, name: str | None = None) -> Playback:
+    def play(
+        self,
+        source: Source,
+        sample_rate: int | None = None,
+        *,
+        name: str | None = None,
+        loop: Loop = 1,
+        kind: Literal["playback", "speak"] = "playback",
+    ) -> Playback:
         """Play something behind what was said before; returns at once.
 
         Args:
-            source: The path of a WAV or MP3 file; the octets of one; an array, int16 or floating within -1 to 1, of
-                shape (n,) or (n, channels); or an async generator of such arrays, which may still be producing. No more
-                than about two seconds are read ahead.
+            source: The path or URL of a WAV or MP3 file; the octets of one; an array, int16 or floating within -1 to 1,
+                of shape (n,) or (n, channels); or an async generator of such arrays, which may still be producing. No
+                more than about two seconds are read ahead.
             sample_rate: Of an array, or a generator's, in Hz.
             name: For `PlaybackFinished` and the call's record; a made one if None.
+            loop: How often, 1 to 100, or `infinity`; a generator has no second time.
+            kind: What the event of its end is called: `playback.ended` or `speak.ended`.
 
         Returns:
             What to await for its end, or to cancel it by. What was said behind it waits until its source has ended.
 
         Raises:
             PlaybackError: It is nothing that can be played, or a hundred plays wait already. What is wrong with a
-                file's contents is told by the playback.
+                file's contents, or its URL, is told by the playback.
         """
-        if self._player.takes_files:
-            return self._play(read_file(source, sample_rate, codec=self._outbound), name)
-        return self._play(read_source(source, sample_rate, to_rate=self._player.sample_rate), name)
+        check_loop(loop, source)
+        to_rate = self._player.sample_rate
+        if loop == 1 and not is_url(source):
+            if self._player.takes_files:
+                return self._play(read_file(source, sample_rate, codec=self._outbound), name, kind)
+            return self._play(read_source(source, sample_rate, to_rate=to_rate), name, kind)
+        sound = read_sound(source, sample_rate, to_rate=to_rate, loop=loop, fetch=self._options.services.fetch)
+        return self._play(pack(sound, codec=self._outbound) if self._player.takes_files else sound, name, kind)
 
     def send_dtmf(self, digits: str, *, duration_ms: int = 250, gap_ms: int = 100) -> Playback:
         """Press keys, as tones in the sound, behind what was said before.
@@ -218,49 +245,42 @@ class Call:
         source = Declared(lambda info: sink, delivery_of(sink))
         self._sinks.add(name, source, early=self._agent.early_frames())
 
-    def publish(self, event_type: str, data: Mapping[str, Any]) -> None:
-        """Tell an event of this call to everybody who follows it; returns at once.
+    def detect_speech(self, vad: str = "auto", *, silence: float = DEFAULT_SILENCE) -> None:
+        """Have `SpeechStarted` and `SpeechEnded` told from now on, among what happens in this call.
 
         Args:
-            event_type: Its dotted name, in lower case.
-            data: JSON-ready values.
-        """
-        if self._options.publish is not None:
-            self._options.publish(self.call_control_id, event_type, data)
-
-    async def command(self, command: Command) -> Mapping[str, Any]:
-        """Have Telnyx do something with this call: see `gateway.protocol.commands`.
-
-        Returns:
-            What Telnyx answers.
+            vad: Which detector: see docs/agents.md.
+            silence: Seconds without speech that end it.
 
         Raises:
-            ControlError: Telnyx refuses, or cannot be reached; or the gateway has no key to ask it with.
+            ConfigError: There is no such detector, or it is not installed.
+            ValueError: `silence` is out of range.
         """
-        if self._options.command is None:
-            raise ControlError(f"{command.action}: not sent: TELNYX_API_KEY is not set")
-        return await self._options.command(self.call_control_id, command)
+        rate = self.info.inbound_sample_rate
+        detector = SpeechDetector(open_vad(vad, rate), self._agent.tell, inbound_sample_rate=rate, silence=silence)
+        self.listen(detector, "speech")
 
-    async def hangup(self) -> None:
-        """Hang up; it is no error if the other end was faster. Raises as `command`."""
-        await self.command(Hangup())
+    def playing(self) -> list[Playback]:
+        """All that was said and is not over, in order."""
+        return self._plays.waiting()
 
-    async def transfer(self, to: str, **fields: Any) -> None:
-        """Connect the caller with somebody else, and leave.
+    @property
+    def services(self) -> CallServices:
+        """What the methods below are made of, and the HTTP API."""
+        if self._services is None:
+            self._services = CallServices(
+                self, self._options.services, sinks=self._sinks, clock=self._clock, wake_at=self._pacer.wake_at
+            )
+        return self._services
 
-        Args:
-            to: A number in E.164, or a SIP address.
-            fields: Any others of Telnyx's `transfer`.
+    def suppression_start(self, *, level: int = 3) -> None:
+        """Take the noise out of what the caller says, for all who hear it: 1 a little, to 4 as much as can be."""
+        self._receiver = suppress(self._receiver, self.info.inbound_sample_rate, level=level)
 
-        Raises:
-            ControlError: As `command`.
-            pydantic.ValidationError: A field is wrong.
-        """
-        await self.command(Transfer(to=to, **fields))
-
-    async def refer(self, sip_address: str, **fields: Any) -> None:
-        """Have the caller's SIP end call somebody else instead; arguments and errors as with `transfer`."""
-        await self.command(Refer(sip_address=sip_address, **fields))
+    def suppression_stop(self) -> bool:
+        """Let it through again; returns whether it was suppressed."""
+        suppressed, self._receiver = self._receiver, unsuppressed(self._receiver)
+        return suppressed is not self._receiver
 
     def __aiter__(self) -> AsyncIterator[CallItem]:
         """What happens in this call from now on: see `CallItem`. For one reader."""
@@ -293,7 +313,7 @@ class Call:
             self._errors_told += 1
             self.log.warning("Telnyx reports an error", code=event.payload.code, title=event.payload.title[:100])
             return
-        self._receiver.note(decimal(event.sequence_number, "sequence_number"))
+        self._receiver.note(event.sequence_number)
         now = self._clock()
         if isinstance(event, messages.Dtmf):
             self._tell(self._keys.push(event, now=now))
@@ -354,6 +374,8 @@ class Call:
         self._hear(now)
         self._player.finish(played_out=reason is EndReason.LINK_LOST)
         self._tell(self._keys.flush())
+        if self._services is not None:
+            self._services.call_ended()
         self._duration = now - self._started
         self._agent.close()
         self._ended.set()
@@ -391,13 +413,23 @@ class Call:
         for frame in self._player.heard_enough(now=now):
             self._fan_out(frame)
 
-    def _play(self, sound: AsyncGenerator[Samples | SoundFile], name: str | None) -> Playback:
-        playback = self._plays.refuse(name) if self.end_reason is not None else self._plays.start(sound, name)
+    def _play(self, sound: AsyncGenerator[Samples | SoundFile], name: str | None, kind: str = "playback") -> Playback:
+        if self.end_reason is not None:
+            return self._plays.refuse(name)
+        playback = self._plays.start(sound, name)
+        playback.add_done_callback(
+            lambda over: self.publish(f"{kind}.ended", playback_data(over, call_over=self.end_reason is not None))
+        )
         self._arm()
         return playback
 
     def _publish_sink_event(self, event: SinkEvent) -> None:
         self.publish(event_type_of(event), msgspec.to_builtins(event))
+
+    def _sound_dropped(self) -> None:
+        """More is said than may wait; from now on it is counted only."""
+        self.log.warning("sound of the agent dropped: too much waits to be said already")
+        self.publish("agent.sound_dropped", {"waiting_seconds": MAX_QUEUED})
 
     def _said(self, utterance: Utterance) -> None:
         """An utterance is over."""
@@ -408,6 +440,8 @@ class Call:
     def _tell(self, keys: Sequence[Dtmf]) -> None:
         for key in keys:
             self._agent.tell(key)
+            if self._services is not None:
+                self._services.gathers.key(key.digit)
 
     def _caller_position(self) -> int:
         """Where the caller's channel stands, in samples at the player's rate."""

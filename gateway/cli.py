@@ -166,6 +166,122 @@ def call(
 
 
 @app.command()
+def bench(
+    media_url: Annotated[
+        str, typer.Argument(help="The media WebSocket to load, ws:// or wss://.", metavar="MEDIA_URL")
+    ],
+    calls: Annotated[int, typer.Option(help="Calls at once; with --ramp-to, to begin with.", min=1)] = 100,
+    ramp_to: Annotated[
+        Optional[int], typer.Option(help="Find the knee: go up to so many calls, as long as the limits hold.", min=1)
+    ] = None,
+    step: Annotated[int, typer.Option(help="Calls that each level has more.", min=1)] = 50,
+    precision: Annotated[
+        Optional[int], typer.Option(help="How near the knee is to be known; a quarter of --step if not given.", min=1)
+    ] = None,
+    hold: Annotated[str, typer.Option(help="How long each level is measured: 30s, 10m, 4h.")] = "10s",
+    soak: Annotated[
+        Optional[str],
+        typer.Option(help="Instead of --hold: so long, with calls that end and are replaced (--call-seconds, 60)."),
+    ] = None,
+    call_seconds: Annotated[
+        Optional[float], typer.Option(help="How long a call lasts before another takes its place.", min=2)
+    ] = None,
+    settle: Annotated[float, typer.Option(help="Seconds between opening calls and measuring.", min=0)] = 2.0,
+    codec: Annotated[str, typer.Option(help="PCMU, PCMA, L16, G722, OPUS or AMR-WB.")] = "PCMU",
+    rate: Annotated[int, typer.Option(help="In Hz, where the codec leaves a choice.")] = 8000,
+    byte_order: Annotated[str, typer.Option(help="Of L16: little or big.")] = "little",
+    wav: Annotated[
+        Optional[Path], typer.Option(help="What the callers say, over and over; a sentence of ours if not given.")
+    ] = None,
+    one_way: Annotated[bool, typer.Option("--one-way", help="Expect no sound back.")] = False,  # noqa: FBT002
+    measure: Annotated[
+        str,
+        typer.Option(
+            help="Round trips by: echo (numbered frames; PCMU, PCMA, L16), sound (likeness, any codec; four calls of "
+            "each process), ping (of WebSocket; any application). auto: echo or sound, ping with --one-way."
+        ),
+    ] = "auto",
+    token: Annotated[Optional[str], typer.Option(help="stream_auth_token: in a header and in `connected`.")] = None,
+    header: Annotated[Optional[list[str]], typer.Option(help="NAME=VALUE, for the upgrade; repeat it.")] = None,
+    parameter: Annotated[
+        Optional[list[str]], typer.Option(help="NAME=VALUE, for `custom_parameters` of `start`; repeat it.")
+    ] = None,
+    faults: Annotated[Optional[Path], typer.Option(help="TOML file: what goes wrong with the media sent.")] = None,
+    fault: Annotated[
+        Optional[list[str]], typer.Option(help="media.NAME=VALUE, such as media.lost=0.01, or seed=7; repeat it.")
+    ] = None,
+    processes: Annotated[int, typer.Option(help="Processes that make the load.", min=1, max=64)] = 1,
+    server_pid: Annotated[
+        Optional[int],
+        typer.Option(help="Process id of the far side: its CPU and memory are read, with its children (Linux).", min=1),
+    ] = None,
+    max_p50_ms: Annotated[float, typer.Option(help="Limit of the median round trip; inf for none.")] = float("inf"),
+    max_p99_ms: Annotated[float, typer.Option(help="Limit of its 99th percentile; inf for none.")] = 20.0,
+    max_loss: Annotated[float, typer.Option(help="Share that may stay unanswered, 0 to 1.", min=0, max=1)] = 0.0,
+    max_failed: Annotated[int, typer.Option(help="Calls that may be refused or closed by the far side.", min=0)] = 0,
+    max_server_cpu: Annotated[float, typer.Option(help="Limit of the server's CPU, in cores; inf for none.")] = float(
+        "inf"
+    ),
+    max_growth_mib: Annotated[
+        float, typer.Option(help="Limit of the growth of the server's memory within a level; inf for none.")
+    ] = float("inf"),
+    max_late_ms: Annotated[
+        float, typer.Option(help="How late the load itself may be, p99, before figures are withheld.")
+    ] = 5.0,
+    min_calls: Annotated[Optional[int], typer.Option(help="What the knee must reach; --calls if not given.")] = None,
+    out: Annotated[
+        Optional[Path], typer.Option(help="Folder for bench.json, bench.md and bench.png (extra `bench`).")
+    ] = None,
+) -> None:
+    """Load a media WebSocket, ours or another program's, with many calls, and measure how well it keeps up.
+
+    Holds --calls calls; with --ramp-to, finds the highest number whose limits hold; with --soak, lets calls come and go
+    for hours. Each call says real speech, 20 ms every 20 ms. Figures of a time in which the load itself was late, or
+    had no CPU left, are withheld. The exit status is 0 if the limits held (of a ramp: at --min-calls), 1 if not, 2 if
+    nothing could be run, 3 if the figures that decide were withheld.
+    """
+    from gateway.bench.command import bench as run_bench
+    from gateway.bench.command import make_plan, parse_seconds
+    from gateway.bench.run import Schedule
+    from gateway.bench.verdict import Limits
+    from gateway.errors import ConfigError
+
+    try:
+        if soak is not None and ramp_to is not None:
+            raise ConfigError("--soak or --ramp-to: one holds a level, the other changes it")
+        if ramp_to is not None and ramp_to < calls:
+            raise ConfigError(f"--ramp-to: {ramp_to} is below --calls, {calls}")
+        seconds = parse_seconds(hold, "--hold") if soak is None else parse_seconds(soak, "--soak")
+        plan = make_plan(
+            media_url,
+            codec=codec,
+            rate=rate,
+            byte_order=byte_order,
+            wav=wav,
+            one_way=one_way,
+            measure=measure,
+            token=token,
+            headers=header or (),
+            parameters=parameter or (),
+            faults=faults,
+            fault=fault or (),
+            call_seconds=60.0 if soak is not None and call_seconds is None else call_seconds,
+        )
+        status = run_bench(
+            plan,
+            Schedule(calls, ramp_to, step, precision or max(1, step // 4), settle, seconds),
+            Limits(max_p50_ms, max_p99_ms, max_loss, max_failed, max_server_cpu, max_growth_mib, max_late_ms),
+            processes=processes,
+            server_pid=server_pid,
+            min_calls=min_calls,
+            out=out,
+        )
+    except ConfigError as error:
+        _refuse(str(error))
+    raise typer.Exit(status)
+
+
+@app.command()
 def recover(
     folder: Annotated[
         Optional[Path], typer.Argument(help="Folder of recordings; the one of the settings if not given.")
@@ -215,6 +331,41 @@ def unseal(
     if not whole:
         typer.echo("It was cut off: the gateway ended before the call did.", err=True)
         raise typer.Exit(1)
+
+
+@app.command()
+def doctor(
+    config: Annotated[Optional[Path], typer.Option(help="TOML file with settings, as for serve.")] = None,
+    webhook_url: Annotated[
+        Optional[str], typer.Option(help="What Telnyx's portal has as webhook URL, to be tried from outside in.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,  # noqa: FBT002
+) -> None:
+    """Find out what keeps calls from working, and what to do about it. Run it beside the gateway.
+
+    Looks at the settings and keys, the data folder, codecs and programs, the limit on open files; asks Telnyx whether
+    it takes the API key and what time it is; opens the public media URL and delivers to the webhook URL, as Telnyx
+    would, what the running gateway has to refuse. Nothing is changed. The exit status is 0 if nothing failed, else 1;
+    warnings do not count. See docs/doctor.md.
+    """
+    import asyncio
+
+    from rich.console import Console
+
+    from gateway.config import load_settings
+    from gateway.doctor.examine import examine, show, show_json
+    from gateway.doctor.finding import failed
+    from gateway.errors import ConfigError
+
+    try:
+        findings = asyncio.run(examine(load_settings(config=config), webhook_url=webhook_url))
+    except ConfigError as error:
+        findings = [failed("settings", str(error), "see the list of settings in the README")]
+    if json:
+        typer.echo(show_json(findings))
+    else:
+        show(findings, Console())
+    raise typer.Exit(1 if any(finding.health == "failed" for finding in findings) else 0)
 
 
 def _refuse(message: str) -> NoReturn:

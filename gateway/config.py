@@ -4,6 +4,7 @@ A setting comes from the environment (`GATEWAY_...`, and Telnyx's own `TELNYX_..
 the names below in lower case; the environment wins. Unknown keys are refused, so that a misspelt one cannot be lost.
 """
 
+import json
 import os
 import tomllib
 from collections.abc import Mapping
@@ -85,8 +86,18 @@ def _comma_list(value: Any) -> Any:
     return value
 
 
+def _json_object(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"it is no JSON: {error}") from error
+
+
 Listen = Annotated[Address, BeforeValidator(_address)]
 UdpListen = Annotated[PortRange, BeforeValidator(_port_range)]
+JsonObject = Annotated[dict[str, Any], BeforeValidator(_json_object)]
 CommaList = Annotated[tuple[str, ...], BeforeValidator(_comma_list)]
 
 
@@ -97,6 +108,9 @@ class Settings(BaseModel):
 
     media_listen: Listen = Field(Address("127.0.0.1", 8765), description="where Telnyx's media sockets come in")
     http_listen: Listen = Field(Address("127.0.0.1", 8080), description="where webhooks and the API come in")
+    webhook_listen: Listen | None = Field(
+        None, description="where webhooks come in, and nothing else but health; with the API if unset"
+    )
     public_media_url: str | None = Field(
         None,
         pattern=r"^wss?://",
@@ -105,7 +119,9 @@ class Settings(BaseModel):
     media_auth: Literal["token", "none"] = Field(
         "token", description="`none` admits any stream, on a loopback address and to a loopback `Host` only"
     )
-    transport: Literal["websockets"] = Field("websockets", description="what drives the media sockets")
+    transport: Literal["websockets", "picows"] = Field(
+        "websockets", description="what drives the media sockets; `picows` takes less CPU and needs the extra `fast`"
+    )
     sinks: CommaList = Field(
         ("recorder",),
         description="sinks for each call, comma-separated, see docs/sinks.md; may be empty",
@@ -119,10 +135,42 @@ class Settings(BaseModel):
         0, ge=0, le=60, description="how much of each call is kept in memory for sinks that join it late"
     )
     agent: str | None = Field(
-        None, description="what answers the caller: `echo`, an installed agent, or `package.module:Class`"
+        None,
+        description="what answers the caller: `echo`, `pipeline`, `realtime`, `websocket`, `ivr`, `record-only`, an "
+        "installed agent, or `package.module:Class`; see docs/agents.md",
+    )
+    agent_options: JsonObject = Field(
+        {}, description="the agent's options, see docs/agents.md: a JSON object, in a file the table `[agent_options]`"
+    )
+    agent_apology: str | None = Field(
+        None,
+        description="what a caller hears whose agent has failed: a WAV or MP3 file, or a text to be spoken; nothing "
+        "if unset",
+    )
+    agent_failed: Literal["stay", "hangup"] = Field(
+        "stay", description="what becomes of a call whose agent has failed, once the apology was heard"
     )
     api_key: SecretStr | None = Field(
         None, description="key of the API; made at the first start and kept in the data folder if unset"
+    )
+    api_keys: SecretStr | None = Field(
+        None, description="further keys of the API, `scope:key`, comma-separated; scopes are `read`, `control`, `admin`"
+    )
+    routes: Path | tuple[dict[str, Any], ...] | None = Field(
+        None, description="TOML file with rules that decide over calls, `[[routes]]`, see docs/policy.md"
+    )
+    policy_timeout: float = Field(
+        2, gt=0, le=20, description="seconds that a policy in Python may take before the rules decide instead"
+    )
+    speech: str | None = Field(
+        None, description="what speaks texts: `espeak:`, `openai:` or `elevenlabs:`, see docs/services.md"
+    )
+    transcriber: str | None = Field(
+        None, description="sink that transcribes a call where `transcription_start` names none"
+    )
+    media_dir: Path | None = Field(None, description="folder of files that the API may play by name; none if unset")
+    play_private_urls: bool = Field(
+        default=False, description="whether sound may be fetched from private addresses, this machine's included"
     )
     data_dir: Path = Field(Path("data"), description="folder of recordings, database and keys")
     keep_days: float = Field(30, gt=0, description="days that the records of calls and commands are kept")
@@ -150,6 +198,15 @@ class Settings(BaseModel):
     trusted_proxies: CommaList | None = Field(
         None, description="networks of the proxies whose `X-Forwarded-For` is believed"
     )
+    forward_url: str | None = Field(
+        None,
+        pattern=r"^https?://",
+        description="where verified webhooks are forwarded to, signed with a key of our own",
+    )
+    forward_timeout: float = Field(10, gt=0, le=60, description="seconds that the receiver of a webhook may take")
+    forward_give_up: float = Field(
+        86_400, gt=0, description="seconds after which a webhook that was not taken is not forwarded any more"
+    )
     dials_per_second: int = Field(30, ge=1, description="dials sent to Telnyx at most, over five seconds")
     stream_codec: Literal["PCMU", "PCMA", "L16", "G722", "OPUS", "AMR-WB"] = Field(
         "PCMU",
@@ -161,6 +218,9 @@ class Settings(BaseModel):
     )
     stream_sample_rate: Literal[8000, 16000, 22050, 24000, 48000] = Field(
         8000, description="rate asked of Telnyx, in Hz; PCMU, PCMA and G722 have 8000 only"
+    )
+    stream_token_in: Literal["header", "path"] = Field(
+        "header", description="where the stream's token goes: `stream_auth_token`, or the last part of the stream URL"
     )
     l16_byte_order: Literal["little", "big", "auto"] = Field(
         "little", description="byte order of L16 on the wire; `auto` finds it out in the first 200 ms of sound"

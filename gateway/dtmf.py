@@ -56,7 +56,7 @@ class KeyBuffer:
         """
         digit = message.dtmf.digit.upper()
         if len(digit) != 1 or digit not in DIGITS:
-            raise RemoteProtocolError(f"dtmf.digit is {message.dtmf.digit[:20]!r}, want one of {DIGITS}")
+            raise RemoteProtocolError(f"dtmf.digit has {len(digit)} characters or is no key, want one of {DIGITS}")
         self.keys += 1
         occurred_at = _parse(message.occurred_at)
         key = Dtmf(digit, occurred_at)

@@ -10,6 +10,10 @@
         AdmissionError              a media socket may not come in: refuse it, by its .reason
         PlaybackError               a play, mark or key cannot be sent: the call goes on without it
         SinkError                   a sink failed: stop that sink, keep the call
+        AgentError                  an agent failed: end it, keep the call
+            ChatError               a chat endpoint failed: apologise; has .status and .retryable
+        SpeechError                 a text cannot be spoken: the play that speaks it ends, the call goes on
+        MediaServiceError           a media service cannot do what is asked: nothing was done; has .status
         RecordingError              a file is no recording, damaged or sealed: say so, leave it as it is
         StoreError                  what must outlive the process cannot be written: refuse it, it comes again
         InboxFullError              no room for another event: refuse it, it comes again
@@ -31,8 +35,10 @@ from typing import Any, Literal
 
 __all__ = [
     "AdmissionError",
+    "AgentError",
     "AuthenticationError",
     "CallEndedError",
+    "ChatError",
     "CircuitOpenError",
     "ConfigError",
     "ControlError",
@@ -42,12 +48,14 @@ __all__ = [
     "InvalidCommandError",
     "LocalProtocolError",
     "MalformedCommandError",
+    "MediaServiceError",
     "PlaybackError",
     "RateLimitError",
     "RecordingError",
     "RemoteProtocolError",
     "SignatureError",
     "SinkError",
+    "SpeechError",
     "StoreError",
     "UnavailableError",
     "UnknownCallError",
@@ -121,6 +129,41 @@ class SinkError(GatewayError):
     """A sink failed; the call goes on without it."""
 
 
+class AgentError(GatewayError):
+    """An agent failed; the call goes on without it."""
+
+
+class ChatError(AgentError):
+    """A chat endpoint does not answer, or not to the end.
+
+    Attributes:
+        status: HTTP status of its answer, if it was none to be used; 0 else.
+        retryable: The same request may succeed when it is sent again.
+    """
+
+    def __init__(self, message: str, *, status: int = 0, retryable: bool = False) -> None:
+        super().__init__(message)
+        self.status = status
+        self.retryable = retryable
+
+
+class SpeechError(GatewayError):
+    """A speech service cannot speak a text: not installed, no key, refused, or no answer in time."""
+
+
+class MediaServiceError(GatewayError):
+    """A media service of a call cannot do what it was asked for.
+
+    Attributes:
+        status: What HTTP answers: 404 there is no such thing, 409 not in this state of the call, 422 it makes no sense,
+            503 nothing is set up for it.
+    """
+
+    def __init__(self, message: str, *, status: Literal[404, 409, 422, 503] = 409) -> None:
+        super().__init__(message)
+        self.status = status
+
+
 class RecordingError(GatewayError):
     """A file is no recording, or is damaged, or cannot be read without the right key."""
 
@@ -141,15 +184,26 @@ class ControlError(GatewayError):
         code: Telnyx's error code, digits as text; empty when there was none.
         title: Telnyx's words for that code, such as `Call has already ended`; empty when there were none.
         detail: What Telnyx says of this very command; empty when it said nothing.
+        errors: All of them as Telnyx sent them; empty when there were none.
         retryable: The same command may succeed later: 408, 429, 5xx, no answer.
     """
 
-    def __init__(self, message: str, *, status: int = 0, code: str = "", title: str = "", detail: str = "") -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int = 0,
+        code: str = "",
+        title: str = "",
+        detail: str = "",
+        errors: list[dict[str, Any]] | None = None,
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
         self.title = title
         self.detail = detail
+        self.errors = errors or []
         self.retryable = status in (0, 408, 429) or status >= 500
 
 
@@ -179,8 +233,9 @@ class MalformedCommandError(InvalidCommandError):
     def __init__(self, action: str, errors: list[dict[str, Any]]) -> None:
         code, title, detail = (errors[0][name] for name in ("code", "title", "detail"))
         where = errors[0].get("source", {}).get("pointer", "body")
-        super().__init__(f"{action}: {where}: {detail}", status=422, code=code, title=title, detail=detail)
-        self.errors = errors
+        super().__init__(
+            f"{action}: {where}: {detail}", status=422, code=code, title=title, detail=detail, errors=errors
+        )
 
 
 class RateLimitError(ControlError):

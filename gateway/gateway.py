@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import os
 import resource
 import signal
 import sys
@@ -10,31 +11,44 @@ from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from typing import Any, Self
 
+from pydantic import SecretStr
 from structlog.typing import FilteringBoundLogger
 
-from audio_codecs import CodecError, missing_codecs, open_codec
+from audio_codecs import missing_codecs
 from gateway.agents.base import AgentFactory
+from gateway.agents.failure import OnFailure
+from gateway.agents.options import AgentConfig, open_agent
+from gateway.agents.warm import WarmAgents, setup_of
 from gateway.call import CallOptions
+from gateway.call_media import CallMedia
+from gateway.choices import check_stream_codec, open_choices
 from gateway.config import Settings, load_settings
+from gateway.control.decider import Announcement, Decider, Policy
 from gateway.control.http_side import check_settings, open_control, open_http_side
 from gateway.control.keys import load_or_make_api_key
+from gateway.control.routes import load_routes
+from gateway.control.stream_offers import StreamOffers
+from gateway.decision import Decision
 from gateway.directory import CallDirectory
 from gateway.errors import ConfigError, StoreError
+from gateway.feed import CallFeed
 from gateway.forked_call import ForkOptions
 from gateway.kept_calls import restore_calls
-from gateway.logs import make_log
+from gateway.logs import log_of_libraries, make_log
 from gateway.plugins import find_agent, open_sinks
-from gateway.protocol.commands import StreamingStart
 from gateway.server.admission import Admission, is_loopback_host
 from gateway.server.fork import ForkServer
 from gateway.server.media_server import MediaServer
 from gateway.server.transport import Limits
+from gateway.server.transports import find_transport
+from gateway.services.opening import open_services
 from gateway.sinks.base import SinkSource
 from gateway.sinks.delivery import delivery_of
 from gateway.sinks.process import WorkerProcesses
 from gateway.sinks.services import SinkServices
 from gateway.sinks.watch import StallWatch
 from gateway.store.store import open_store
+from gateway.transcribe.keeping import keeping_transcripts
 
 __all__ = ["Gateway", "loop_factory"]
 
@@ -45,7 +59,9 @@ class Gateway:
     Args:
         settings: Read from the environment if None.
         agent: Makes the agent of each call; what the settings name if None.
+        agents: Other agents by name, for the rules and the policy to choose from.
         sinks: Sinks for each call by name, beside those that the settings name.
+        policy: Decides over each call as Telnyx announces it; where it gives None, the rules of the settings do.
         log: Made from the settings if None.
         clock: Seconds that only ever grow; in tests the event loop's, where that has a clock of its own.
 
@@ -61,21 +77,31 @@ class Gateway:
         settings: Settings | None = None,
         *,
         agent: AgentFactory | None = None,
+        agents: Mapping[str, AgentFactory] | None = None,
         sinks: Mapping[str, SinkSource] | None = None,
+        policy: Policy | None = None,
         log: FilteringBoundLogger | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.settings = load_settings() if settings is None else settings
-        self.log = make_log(self.settings.log_level, self.settings.log_format) if log is None else log
+        self._secrets = _secrets_of(self.settings)
+        self.log = (
+            make_log(self.settings.log_level, self.settings.log_format, secrets=self._secrets) if log is None else log
+        )
         self.media_url = ""
         self.http_url = ""
         self.forks: ForkServer | None = None
         self._agent = find_agent(self.settings.agent) if agent is None else agent
+        self._agent_name = self.settings.agent if agent is None else None
+        self._agents = dict(agents or {})
         self._sinks = dict(sinks or {})
+        self._policy = policy
+        self._routes = load_routes(self.settings.routes)
         self._clock = clock
         self._stack = AsyncExitStack()
         self._media: MediaServer
         self._admission: Admission
+        self._warm_agents: WarmAgents
         _check(self.settings)
 
     async def __aenter__(self) -> Self:
@@ -103,7 +129,7 @@ class Gateway:
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT, then drain; a second signal ends the running calls."""
         _allow_many_files()
-        with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        with log_of_libraries(self.log), asyncio.Runner(loop_factory=loop_factory()) as runner:
             runner.run(self._serve())
 
     async def _serve(self) -> None:
@@ -137,34 +163,70 @@ class Gateway:
         store = await stack.enter_async_context(
             open_store(settings.data_dir / "gateway.db", keep_days=settings.keep_days, log=log)
         )
-        directory = await restore_calls(store, longest_call=settings.max_call_seconds + 3600, log=log)
+        feed = CallFeed()
+        directory = await restore_calls(
+            store,
+            longest_call=settings.max_call_seconds + 3600,
+            log=log,
+            on_change=lambda record: feed.publish_state(record.call_control_id, record.state.name.lower()),
+        )
         self._admission = Admission(
             settings.media_auth, clock=self._clock, longest_call=settings.max_call_seconds + 3600
         )
         sinks = await open_sinks(settings, stack=stack, log=log)
+        config = AgentConfig(
+            options=settings.agent_options,
+            environment=os.environ,
+            speech=settings.speech,
+            transcriber=settings.transcriber,
+            log=log,
+        )
+        agent = await open_agent(self._agent, config, stack)
         for source in self._sinks.values():
             delivery_of(source)  # an error now is better than one with each call
         if both := sorted(sinks.keys() & self._sinks.keys()):
             raise ConfigError(f"GATEWAY_SINKS: {both[0]!r} is the name of a sink that the program has brought along")
-        sinks |= self._sinks
+        choices = await open_choices(
+            settings,
+            self._routes,
+            agent=agent,
+            agent_name=self._agent_name,
+            agents=self._agents,
+            sinks=sinks,
+            own_sinks=self._sinks,
+            stack=stack,
+            log=log,
+        )
+        decider = Decider(
+            self._routes, policy=self._policy, timeout=settings.policy_timeout, check=choices.check, log=log
+        )
+        media = CallMedia(settings, admission=self._admission, directory=directory, choices=choices, decider=decider)
         services = await self._open_sink_services(stack)
-        self.forks = await self._open_forks(stack, directory, sinks, services)
+        self.forks = media.forks = await self._open_forks(stack, directory, media, choices.sinks, services)
         control = await stack.enter_async_context(open_control(settings, store, log))
+        self._warm_agents = await stack.enter_async_context(WarmAgents(log=log, limit=settings.max_calls))
+        options = CallOptions(
+            sinks=choices.sinks,
+            sink_services=services,
+            services=await open_services(settings, sinks=choices.others, stack=stack, log=log),
+            agent=agent,
+            warm_agents=self._warm_agents,
+            agent_failure=OnFailure(settings.agent_apology, hang_up=settings.agent_failed == "hangup"),
+            playout_lead=settings.playout_lead_ms / 1000,
+            playout_message=settings.playout_message_ms / 1000,
+            reorder_window=settings.reorder_ms / 1000,
+            max_duration=settings.max_call_seconds,
+            publish=keeping_transcripts(feed.publish, store),
+            command=None if control is None else control.command,
+        )
         self._media = await stack.enter_async_context(
             MediaServer(
                 settings.media_listen,
+                transport=find_transport(settings.transport),
                 admission=self._admission,
                 directory=directory,
-                options=CallOptions(
-                    sinks=sinks,
-                    sink_services=services,
-                    agent=self._agent,
-                    playout_lead=settings.playout_lead_ms / 1000,
-                    playout_message=settings.playout_message_ms / 1000,
-                    reorder_window=settings.reorder_ms / 1000,
-                    max_duration=settings.max_call_seconds,
-                    command=None if control is None else control.command,
-                ),
+                options=options,
+                options_for=lambda start: media.call_options(options, start),
                 limits=Limits(
                     max_message_bytes=settings.max_message_bytes,
                     ping_interval=settings.ping_interval,
@@ -179,11 +241,16 @@ class Gateway:
                 log=log,
             )
         )
-        self.media_url = settings.public_media_url or self._media.url
+        self.media_url = media.stream_url = settings.public_media_url or self._media.url
+
+        def expect(event: Announcement, decision: Decision) -> None:
+            expected = media.agent_of(options, decision)
+            if expected is not None:
+                self._warm_agents.expect(setup_of(event), expected)
 
         def counters() -> Mapping[str, Any]:
             forks = {} if self.forks is None else self.forks.describe()
-            return self._media.describe() | forks | services.describe()
+            return self._media.describe() | forks | services.describe() | self._warm_agents.describe()
 
         address = await stack.enter_async_context(
             open_http_side(
@@ -192,8 +259,15 @@ class Gateway:
                 control=control,
                 directory=directory,
                 api_key=self._api_key(),
-                stream=self._streaming_start,
+                stream=media.streaming_start,
+                decider=decider,
+                fork=media.fork_start,
+                on_decided=expect,
                 hung_up=self._hung_up,
+                feed=feed,
+                offers=StreamOffers(media.stream_fields, lambda: media.stream_url),
+                bind=self._admission.bind_dialled,
+                find_call=self._media.find_call,
                 ready=lambda: not self._media.full,
                 counters=counters,
                 log=log,
@@ -206,6 +280,7 @@ class Gateway:
     def _hung_up(self, call_control_id: str) -> None:
         self._admission.call_ended(call_control_id)
         self._media.call_over(call_control_id)
+        self._warm_agents.call_over(call_control_id)
         if self.forks is not None:
             self.forks.close(call_control_id)
 
@@ -223,77 +298,72 @@ class Gateway:
         )
 
     async def _open_forks(
-        self, stack: AsyncExitStack, directory: CallDirectory, sinks: Mapping[str, SinkSource], services: SinkServices
+        self,
+        stack: AsyncExitStack,
+        directory: CallDirectory,
+        media: CallMedia,
+        sinks: Mapping[str, SinkSource],
+        services: SinkServices,
     ) -> ForkServer | None:
         """The ports of forked calls, where the settings name some."""
         settings = self.settings
         if settings.fork_listen is None:
             return None
+        options = ForkOptions(
+            sinks=sinks,
+            sink_services=services,
+            reorder_window=settings.reorder_ms / 1000,
+            start_timeout=settings.start_timeout,
+            silence_timeout=settings.fork_silence_timeout,
+            max_duration=settings.max_call_seconds,
+        )
         return await stack.enter_async_context(
             ForkServer(
                 settings.fork_listen,
                 public_host=settings.fork_public_host,
                 directory=directory,
-                options=ForkOptions(
-                    sinks=sinks,
-                    sink_services=services,
-                    reorder_window=settings.reorder_ms / 1000,
-                    start_timeout=settings.start_timeout,
-                    silence_timeout=settings.fork_silence_timeout,
-                    max_duration=settings.max_call_seconds,
-                ),
+                options=options,
+                options_for=lambda call_control_id: media.fork_options(options, call_control_id),
                 clock=self._clock,
                 log=self.log,
             )
-        )
-
-    def _streaming_start(self, call_control_id: str) -> StreamingStart:
-        """What is asked of Telnyx for a call that was answered: both directions in one codec, live."""
-        codec, sample_rate, mode = (
-            self.settings.stream_codec,
-            self.settings.stream_sample_rate,
-            self.settings.stream_mode,
-        )
-        asked_codec = ("MP3" if mode == "mp3" else codec, sample_rate)
-        return StreamingStart(
-            stream_url=self.media_url,
-            stream_auth_token=self._admission.issue(call_control_id, asked_codec=asked_codec),
-            stream_track="inbound_track",
-            stream_codec=codec,
-            stream_bidirectional_mode=mode,
-            stream_bidirectional_codec=codec,
-            stream_bidirectional_sampling_rate=sample_rate,
-            stream_bidirectional_target_legs="self",
         )
 
     def _api_key(self) -> str:
         if self.settings.api_key is not None:
             return self.settings.api_key.get_secret_value()
         key, made = load_or_make_api_key(self.settings.data_dir)
+        self._secrets.append(key)
         if made:
             # Shown this once, to the person who starts the gateway, and never logged.
             sys.stderr.write(f"API key, also in {self.settings.data_dir / 'api_key'}: {key}\n")
         return key
 
 
+def _secrets_of(settings: Settings) -> list[str]:
+    """What no log line may hold."""
+    values = (getattr(settings, name) for name in type(settings).model_fields)
+    return [value.get_secret_value() for value in values if isinstance(value, SecretStr)]
+
+
 def _check(settings: Settings) -> None:
-    """Refuse settings that are fine each by itself and wrong together."""
+    """Refuse settings that are fine each by itself and wrong together, or want what is not installed."""
+    find_transport(settings.transport)
     if settings.media_auth == "none" and not is_loopback_host(settings.media_listen.host):
         raise ConfigError(
             "GATEWAY_MEDIA_AUTH: none is for a loopback address only, "
             f"and GATEWAY_MEDIA_LISTEN is {settings.media_listen}"
         )
-    if settings.stream_codec in ("PCMU", "PCMA", "G722") and settings.stream_sample_rate != 8000:
-        raise ConfigError(f"GATEWAY_STREAM_SAMPLE_RATE: {settings.stream_codec} has 8000 Hz only")
     try:
-        open_codec(settings.stream_codec, settings.stream_sample_rate, to_send=True)
-    except CodecError as error:
-        raise ConfigError(f"GATEWAY_STREAM_CODEC: {error}") from error
+        check_stream_codec(settings.stream_codec, settings.stream_sample_rate)
+    except ConfigError as error:
+        raise ConfigError(f"GATEWAY_STREAM_{error}") from error
     if settings.public_media_url is None and settings.media_listen.host in ("0.0.0.0", "::"):  # noqa: S104 - compared
         raise ConfigError("GATEWAY_PUBLIC_MEDIA_URL: say where Telnyx finds this gateway, as it listens everywhere")
     everywhere = settings.fork_listen is not None and settings.fork_listen.host in ("0.0.0.0", "::")  # noqa: S104 - too
     if everywhere and settings.fork_public_host is None:
         raise ConfigError("GATEWAY_FORK_PUBLIC_HOST: say where Telnyx finds this gateway, as it listens everywhere")
+    OnFailure(settings.agent_apology).check(speaks=settings.speech is not None)
     check_settings(settings)
 
 

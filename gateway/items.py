@@ -8,7 +8,7 @@ import msgspec
 from gateway.media.frame import AudioFrame
 from gateway.media.playback import PlaybackFinished
 
-__all__ = ["CallItem", "Dtmf", "MarkReached", "PlaybackFinished"]
+__all__ = ["CallItem", "Dtmf", "MarkReached", "PlaybackFinished", "SpeechEnded", "SpeechStarted"]
 
 
 class Dtmf(msgspec.Struct, frozen=True):
@@ -33,4 +33,25 @@ class MarkReached(msgspec.Struct, frozen=True):
     name: str
 
 
-CallItem: TypeAlias = AudioFrame | Dtmf | MarkReached | PlaybackFinished
+class SpeechStarted(msgspec.Struct, frozen=True):
+    """The person on the leg began to speak; told where the agent has asked for it by `Call.detect_speech`.
+
+    Attributes:
+        position: Where on the track's time line, in samples at the inbound rate: some 60 ms before it is told, as a
+            click is no speech.
+    """
+
+    position: int
+
+
+class SpeechEnded(msgspec.Struct, frozen=True):
+    """The person on the leg fell silent.
+
+    Attributes:
+        position: Behind the last sound of it, in samples as above; it is told when the silence has lasted.
+    """
+
+    position: int
+
+
+CallItem: TypeAlias = AudioFrame | Dtmf | MarkReached | PlaybackFinished | SpeechStarted | SpeechEnded

@@ -1,5 +1,7 @@
 """The directory of calls with what was kept of earlier processes; every change of a call is kept."""
 
+from collections.abc import Callable
+
 from structlog.typing import FilteringBoundLogger
 
 from gateway.directory import CallDirectory, CallRecord
@@ -10,7 +12,12 @@ __all__ = ["restore_calls"]
 
 
 async def restore_calls(
-    store: Store, *, longest_call: float, log: FilteringBoundLogger, keep: int = 1000
+    store: Store,
+    *,
+    longest_call: float,
+    log: FilteringBoundLogger,
+    keep: int = 1000,
+    on_change: Callable[[CallRecord], None] | None = None,
 ) -> CallDirectory:
     """Make the directory.
 
@@ -19,6 +26,7 @@ async def restore_calls(
         longest_call: Seconds after which a call is over even if nobody told of its end.
         log: Gets a line for each record that cannot be read.
         keep: How many calls whose stream or life is over to remember, and how many of any kind to take back.
+        on_change: Told of each record that has changed.
 
     Raises:
         StoreError: The store cannot be read.
@@ -26,6 +34,8 @@ async def restore_calls(
 
     def changed(record: CallRecord) -> None:
         store.save_call(record.call_control_id, lambda: (record.state.name.lower(), record.started_at, record.freeze()))
+        if on_change is not None:
+            on_change(record)
 
     directory = CallDirectory(keep_ended=keep, changed=changed)
     for call_control_id, frozen in await store.calls(limit=keep):

@@ -23,6 +23,8 @@ from typing import ClassVar, Final, Literal, TypeAlias, TypeVar, cast
 
 import msgspec
 
+from gateway.decision import Action, Decision
+
 __all__ = [
     "MAX_STREAM_FAILURES",
     "AnswerAccepted",
@@ -30,12 +32,15 @@ __all__ = [
     "Answered",
     "CallLifecycle",
     "CallState",
+    "Decided",
     "Dialled",
     "Fact",
     "HungUp",
     "Initiated",
     "MediaSocket",
     "Parties",
+    "RejectAccepted",
+    "RejectRefused",
     "SocketStage",
     "StreamRefused",
     "StreamRequested",
@@ -104,12 +109,26 @@ class Parties(_Fact, frozen=True):
     to: str | None = None
 
 
+class Decided(_Fact, frozen=True):
+    """What is to be done with the call; decided once."""
+
+    decision: Decision
+
+
 class AnswerAccepted(_Fact, frozen=True):
     """Telnyx took our `answer`; `call.answered` follows."""
 
 
 class AnswerRefused(_Fact, frozen=True):
     """Telnyx refused our `answer`, or did not reply to it."""
+
+
+class RejectAccepted(_Fact, frozen=True):
+    """Telnyx took our `reject`; `call.hangup` follows."""
+
+
+class RejectRefused(_Fact, frozen=True):
+    """Telnyx refused our `reject`, or did not reply to it."""
 
 
 class Answered(_Fact, frozen=True):
@@ -164,8 +183,11 @@ class MediaSocket(_Fact, frozen=True):
 Fact: TypeAlias = (
     Dialled
     | Initiated
+    | Decided
     | AnswerAccepted
     | AnswerRefused
+    | RejectAccepted
+    | RejectRefused
     | Answered
     | HungUp
     | StreamRequested
@@ -247,6 +269,12 @@ class CallLifecycle:
         return min((fact.direction for fact in self._of(Initiated) if fact.direction is not None), default=None)
 
     @property
+    def decision(self) -> Decision | None:
+        """What is to be done with the call; None while nobody has decided."""
+        # More than one is somebody's mistake; then any will do that is the same whatever the order.
+        return min((fact.decision for fact in self._of(Decided)), key=msgspec.json.encode, default=None)
+
+    @property
     def hangup_cause(self) -> str | None:
         """From `call.hangup`, such as `normal_clearing`."""
         return min((fact.cause for fact in self._of(HungUp) if fact.cause is not None), default=None)
@@ -280,18 +308,23 @@ class CallLifecycle:
 
     @property
     def wants_answer(self) -> bool:
-        """Whether this is an incoming call that nobody has picked up yet."""
-        return self.direction == "incoming" and not self._told(
-            AnswerAccepted, AnswerRefused, Answered, HungUp, MediaSocket
-        )
+        """Whether this is an incoming call that nobody has picked up yet, and that is to be."""
+        return self._rings("answer") and not self._told(AnswerAccepted, AnswerRefused, MediaSocket)
+
+    @property
+    def wants_rejection(self) -> bool:
+        """Whether this is an incoming call that nobody has picked up yet, and that is to be rejected."""
+        return self._rings("reject") and not self._told(RejectAccepted, RejectRefused)
 
     @property
     def wants_stream(self) -> bool:
-        """Whether the call was answered and has no stream, neither asked for nor under way, and may have one.
+        """Whether the call was answered and is to have a stream or fork, and has none, neither asked for nor under way.
 
         A stream that was ended on purpose is not asked for again. One that failed is, until `MAX_STREAM_FAILURES` have.
         """
         if not self._told(Answered) or self.state not in (CallState.ANSWERED, CallState.STOPPED):
+            return False
+        if self.decision is not None and (self.decision.action != "answer" or self.decision.media == "none"):
             return False
         failures = self.streams_failed
         if self._told(StreamRefused) or failures >= MAX_STREAM_FAILURES:
@@ -313,6 +346,11 @@ class CallLifecycle:
     def _of(self, kind: type[_F]) -> Sequence[_F]:
         facts = self._by_kind.get(cast("type[Fact]", kind), ())
         return cast("Sequence[_F]", facts)
+
+    def _rings(self, action: Action) -> bool:
+        """Whether this is an incoming call that waits for this to be done; what nobody has decided is answered."""
+        decided = "answer" if self.decision is None else self.decision.action
+        return decided == action and self.direction == "incoming" and not self._told(Answered, HungUp)
 
     def _told(self, *kinds: type[Fact]) -> bool:
         return not self._by_kind.keys().isdisjoint(kinds)

@@ -49,9 +49,21 @@ class Playback:
         """How many milliseconds of it were heard by now."""
         return self._plays.progress(self._utterance)
 
+    @property
+    def finished(self) -> PlaybackFinished | None:
+        """What became of it; None until it is over."""
+        return self._utterance.finished
+
     def done(self) -> bool:
         """Whether it is over."""
         return self._utterance.finished is not None
+
+    def add_done_callback(self, callback: Callable[["Playback"], None]) -> None:
+        """Have this called with it as it is over, or now if it is; it must not raise."""
+        if self.done():
+            callback(self)
+        else:
+            self._plays.add_done_callback(self._utterance, lambda: callback(self))
 
     def cancel(self) -> None:
         """Take away what was not heard of it, at once; what was said before and behind it goes on."""
@@ -98,6 +110,7 @@ class Plays:
         self._parent: asyncio.TaskGroup | None = None
         self._waiting: dict[Utterance, AsyncGenerator[Samples | SoundFile]] = {}  # for the parent
         self._tasks: dict[Utterance, asyncio.Task[None]] = {}
+        self._callbacks: dict[Utterance, list[Callable[[], None]]] = {}
         self._finished = asyncio.Event()
 
     def start(self, sound: AsyncGenerator[Samples | SoundFile], name: str | None) -> Playback:
@@ -138,6 +151,16 @@ class Plays:
             task.cancel()
         self._finished.set()
         self._finished.clear()
+        for callback in self._callbacks.pop(utterance, ()):
+            callback()
+
+    def add_done_callback(self, utterance: Utterance, callback: Callable[[], None]) -> None:
+        """Have this called as an utterance that is not over is."""
+        self._callbacks.setdefault(utterance, []).append(callback)
+
+    def waiting(self) -> list[Playback]:
+        """All that is not over, in order."""
+        return [Playback(utterance, self) for utterance in self._player.utterances()]
 
     async def wait_finished(self, utterances: Iterable[Utterance]) -> None:
         """Wait until all of these are over."""

@@ -6,9 +6,10 @@ A name is one of our own, or an installed package's (entry points `gateway.sinks
 
 import importlib
 import sys
-from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from importlib.metadata import entry_points
 from typing import Any, Final, TypeAlias
 
@@ -16,19 +17,37 @@ from structlog.typing import FilteringBoundLogger
 
 from gateway.agents.base import Agent, AgentFactory
 from gateway.agents.echo import Echo
+from gateway.agents.ivr import Ivr
+from gateway.agents.pipeline.pipeline import Pipeline
+from gateway.agents.realtime import RealtimeAgent
+from gateway.agents.record_only import RecordOnly
+from gateway.agents.websocket import WebSocketAgent
 from gateway.config import Settings
+from gateway.control.client import DIAL_WINDOW, CallControl, open_session
+from gateway.control.limits import SlidingWindow
 from gateway.errors import ConfigError, SinkError
 from gateway.recordings import open_recorder
-from gateway.sinks.base import SinkFactory, SinkSource
-from gateway.sinks.delivery import delivery_of
+from gateway.sinks.base import SinkFactory, SinkSource, StreamInfo
+from gateway.sinks.delivery import Delivery, delivery_of
 from gateway.sinks.level import level
 from gateway.sinks.null import NullSink
 from gateway.sinks.process import pickled
 from gateway.sinks.url import SinkConfig, SinkUrl
+from gateway.sinks.worker import opened
+from gateway.transcribe.opening import SERVICES, streaming_source
+from gateway.transcribe.pocketsphinx import local_source
+from gateway.transcribe.telnyx import telnyx_source
 
-__all__ = ["find_agent", "open_sinks"]
+__all__ = ["find_agent", "find_sink", "open_sinks"]
 
-AGENTS: Final[Mapping[str, AgentFactory]] = {"echo": Echo}
+AGENTS: Final[Mapping[str, Callable[..., Agent]]] = {
+    "echo": Echo,
+    "pipeline": Pipeline,
+    "ivr": Ivr,
+    "realtime": RealtimeAgent,
+    "record-only": RecordOnly,
+    "websocket": WebSocketAgent,
+}
 
 
 def _null(config: SinkConfig, settings: Settings) -> SinkSource:
@@ -42,6 +61,27 @@ def _level(config: SinkConfig, settings: Settings) -> SinkFactory:
     return level(config)
 
 
+def _transcriber(name: str, config: SinkConfig, settings: Settings) -> SinkSource:
+    del settings
+    return streaming_source(config, name)
+
+
+def _pocketsphinx(config: SinkConfig, settings: Settings) -> SinkSource:
+    del settings
+    return local_source(config)
+
+
+@asynccontextmanager
+async def _telnyx(config: SinkConfig, settings: Settings) -> AsyncIterator[SinkSource]:
+    if settings.telnyx_api_key is None:
+        raise ConfigError("TELNYX_API_KEY is not set")
+    async with open_session() as session:
+        key = settings.telnyx_api_key.get_secret_value()
+        dials = SlidingWindow(1, DIAL_WINDOW)  # it dials nobody
+        control = CallControl(session, settings.telnyx_base_url, key, dials=dials, report=lambda command: None)
+        yield telnyx_source(config, control.command)
+
+
 _Configured: TypeAlias = SinkSource | AbstractAsyncContextManager[SinkSource]
 
 SINKS: Final[Mapping[str, Callable[[SinkConfig, Settings], _Configured]]] = {
@@ -49,6 +89,9 @@ SINKS: Final[Mapping[str, Callable[[SinkConfig, Settings], _Configured]]] = {
     "wav": open_recorder,
     "level": _level,
     "null": _null,
+    **{name: partial(_transcriber, name) for name in SERVICES},
+    "pocketsphinx": _pocketsphinx,
+    "telnyx": _telnyx,
 }
 
 
@@ -95,6 +138,54 @@ async def open_sinks(settings: Settings, *, stack: AsyncExitStack, log: Filterin
         number = sum(other.partition(" ")[0] == name for other in sources) + 1
         sources[name if number == 1 else f"{name} {number}"] = shared
     return sources
+
+
+def find_sink(
+    text: str, settings: Settings, *, trusted: bool = False, log: FilteringBoundLogger
+) -> tuple[str, SinkSource]:
+    """A sink for one call that runs already, by its URL: its name, and what makes it.
+
+    Args:
+        text: Names one of our own, or an installed package's: whoever asks by HTTP must not have any module imported.
+        settings: All of them.
+        trusted: It stands in the settings. Else it can name no folder, and no address that our keys would go to.
+        log: The gateway's.
+
+    Raises:
+        ConfigError: There is no such sink, it cannot be loaded, or it does not take its options.
+    """
+    try:
+        url = SinkUrl.parse(text)
+        if url.scheme not in SINKS and not entry_points(group="gateway.sinks", name=url.scheme):
+            raise ConfigError(f"there is no such sink; there are: {_names('gateway.sinks', SINKS)}")
+        elsewhere = url.path or "://" in str(url.options.values()) or url.options.keys() & {"url", "grammar"}
+        if elsewhere and not trusted:
+            raise ConfigError("a file, folder or address must stand in the settings")
+        name, configured = _find_sink(url, settings, log)
+        source = _for_one_call(configured)
+        if delivery_of(source).by == "process":
+            pickled(source)
+    except (SinkError, TypeError, ValueError) as error:
+        raise ConfigError(str(error)) from error
+    return name, source
+
+
+def _for_one_call(configured: _Configured) -> SinkSource:
+    """What makes a sink, also where something has to be opened for it, which is closed with it then."""
+    shared: Any = configured
+    if isinstance(shared, type) or not hasattr(shared, "__aenter__"):
+        made: SinkSource = shared
+        return made
+
+    @asynccontextmanager
+    async def open_both(info: StreamInfo) -> AsyncIterator[Any]:
+        async with shared as source:
+            if delivery_of(source) != Delivery():
+                raise SinkError("it can only be opened as the gateway starts: name it in GATEWAY_SINKS")
+            async with opened(source, info) as sink:
+                yield sink
+
+    return open_both
 
 
 def _find_sink(url: SinkUrl, settings: Settings, log: FilteringBoundLogger) -> tuple[str, _Configured]:

@@ -20,7 +20,7 @@ from gateway.sinks.recorder.upload import UploadQueue, mark
 from gateway.sinks.url import SinkConfig
 from gateway.store.objects import ObjectStore
 
-__all__ = ["open_recorder", "recordings_folder", "recover_all"]
+__all__ = ["open_recorder", "recorder_of", "recording_options", "recordings_folder", "recover_all"]
 
 
 def recordings_folder(settings: Settings, path: str = "") -> Path:
@@ -36,7 +36,7 @@ async def open_recorder(config: SinkConfig, settings: Settings) -> AsyncIterator
         ConfigError: The settings are wrong, or ask for what cannot be done.
     """
     folder = recordings_folder(settings, config.path)
-    options = _options(config.options)
+    options = recording_options(config.options)
     key = None if settings.recordings_key_file is None else load_key(settings.recordings_key_file)
     if (problem := refusal(options, sealed=key is not None)) is not None:
         raise ConfigError(problem)
@@ -70,7 +70,18 @@ def recover_all(settings: Settings, folder: Path) -> Iterator[Recovered]:
                 yield recovered
 
 
-def _options(given: Mapping[str, str]) -> RecordingOptions:
+def recorder_of(source: object) -> Recorder | None:
+    """The recorder that `open_recorder` gave, if this is from there."""
+    recorder = getattr(source, "__self__", None)
+    return recorder if isinstance(recorder, Recorder) else None
+
+
+def recording_options(given: Mapping[str, str]) -> RecordingOptions:
+    """The options in a recorder's URL.
+
+    Raises:
+        ConfigError: One of them is wrong.
+    """
     try:
         options = RecordingOptions.model_validate(given)
     except ValidationError as error:

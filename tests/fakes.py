@@ -231,6 +231,13 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
+async def until(condition: Callable[[], bool], *, timeout: float = 5.0) -> None:
+    """Wait for what nobody tells."""
+    async with asyncio.timeout(timeout):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.002)
+
+
 def noise(length: int, seed: int = 1) -> Samples:
     """Samples that no other stretch looks like."""
     return np.random.default_rng(seed).integers(-20_000, 20_000, length, dtype=np.int16)

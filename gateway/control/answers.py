@@ -1,5 +1,6 @@
 """What Telnyx's API answers to a command, and the error that an answer means."""
 
+import json
 from typing import Any, Final, NamedTuple
 
 import aiohttp
@@ -16,7 +17,7 @@ from gateway.errors import (
     UnknownCallError,
 )
 
-__all__ = ["CALL_HAS_ENDED", "Answer", "control_error", "read_answer"]
+__all__ = ["CALL_HAS_ENDED", "Answer", "Forwarded", "control_error", "read_answer", "read_at_most"]
 
 CALL_HAS_ENDED: Final = "90018"
 """Telnyx's code for any command on a call that is over."""
@@ -51,6 +52,14 @@ class Answer(NamedTuple):
         return data if isinstance(data, dict) else {}
 
 
+class Forwarded(NamedTuple):
+    """An answer that is passed on as it came."""
+
+    status: int
+    body: bytes
+    content_type: str
+
+
 async def read_answer(response: aiohttp.ClientResponse, *, now: float) -> Answer:
     """Read an answer, up to a bound: what is longer is none of Telnyx's, and is cut.
 
@@ -58,16 +67,33 @@ async def read_answer(response: aiohttp.ClientResponse, *, now: float) -> Answer
         response: Its body is read.
         now: Unix time.
     """
-    octets = b""
-    async for piece in response.content.iter_chunked(_MAX_BYTES):
-        octets += piece
-        if len(octets) > _MAX_BYTES:
-            break
     try:
-        document = msgspec.json.decode(octets[:_MAX_BYTES])
+        document = msgspec.json.decode((await _read(response, _MAX_BYTES))[:_MAX_BYTES])
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         document = None  # the status has told enough; proxies answer in HTML
     return Answer(response.status, document, retry_after(response.headers, now=now))
+
+
+async def read_at_most(response: aiohttp.ClientResponse, limit: int) -> bytes:
+    """Read a body whole.
+
+    Raises:
+        UnavailableError: It has more octets than the limit.
+    """
+    octets = await _read(response, limit)
+    if len(octets) > limit:
+        raise UnavailableError(f"the answer has more than {limit} octets")
+    return octets
+
+
+async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
+    """Read a body, and stop soon after the limit."""
+    octets = bytearray()
+    async for piece in response.content.iter_chunked(65_536):
+        octets += piece
+        if len(octets) > limit:
+            break
+    return bytes(octets)
 
 
 def control_error(action: str, answer: Answer, *, secret: str) -> ControlError:
@@ -85,7 +111,14 @@ def control_error(action: str, answer: Answer, *, secret: str) -> ControlError:
         kind: type[ControlError] = CallEndedError
     else:
         kind = _ERRORS.get(answer.status, UnavailableError if answer.status >= 500 else ControlError)
-    return kind(f"{words}: {detail}" if detail else words, status=answer.status, code=code, title=title, detail=detail)
+    return kind(
+        f"{words}: {detail}" if detail else words,
+        status=answer.status,
+        code=code,
+        title=title,
+        detail=detail,
+        errors=_all_errors(answer.document, secret=secret),
+    )
 
 
 def _first_error(document: Any) -> tuple[str, str, str]:
@@ -96,3 +129,11 @@ def _first_error(document: Any) -> tuple[str, str, str]:
         return "", "", ""
     code, title, detail = (str(first.get(name) or "") for name in ("code", "title", "detail"))
     return code[:20], title[:200], detail[:500]
+
+
+def _all_errors(document: Any, *, secret: str) -> list[dict[str, Any]]:
+    """Telnyx's errors whole, for those who asked by the gateway; the secret is blotted out of them."""
+    errors = document.get("errors") if isinstance(document, dict) else None
+    found = [error for error in errors[:20] if isinstance(error, dict)] if isinstance(errors, list) else []
+    kept: list[dict[str, Any]] = json.loads(json.dumps(found).replace(json.dumps(secret)[1:-1], "***"))
+    return kept

@@ -1,81 +1,68 @@
-"""The HTTP side as one aiohttp application: webhooks, health, and what the operator asks about calls."""
+"""The HTTP side as aiohttp applications: which path leads where, and what a request must show on its way."""
 
-import hmac
-from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Final
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 from structlog.typing import FilteringBoundLogger
 
 from gateway.config import Address
-from gateway.control.problems import Handler, problem, problem_middleware
+from gateway.control.problems import Handler, problem, problem_middleware, telnyx_error, telnyx_middleware
+from gateway.control.scopes import ApiKeys, Scope
+from gateway.control.v2_api import V2Api
 from gateway.control.webhooks import MAX_WEBHOOK_BYTES, WebhookReceiver
-from gateway.directory import CallDirectory, CallRecord
-from gateway.errors import StoreError
-from gateway.store.store import Store
 
-__all__ = ["listen", "make_app"]
+__all__ = ["listen", "make_app", "make_webhook_app"]
 
-_MAX_LIMIT: Final = 1000
+_WEBHOOKS = "/webhooks/telnyx"
 
 
 def make_app(
     *,
-    webhooks: WebhookReceiver,
-    directory: CallDirectory,
-    store: Store,
-    api_key: str,
+    webhooks: WebhookReceiver | None,
+    v1: Sequence[web.RouteDef],
+    v2: V2Api | None = None,
+    public: Sequence[web.RouteDef] = (),
+    keys: ApiKeys,
     ready: Callable[[], bool],
-    counters: Callable[[], Mapping[str, Any]],
     log: FilteringBoundLogger,
 ) -> web.Application:
     """Put the routes together.
 
     Args:
-        webhooks: Takes what Telnyx posts.
-        directory: The calls that `/v1` shows.
-        store: Knows the older ones, and the commands.
-        api_key: What `/v1` wants as bearer token.
+        webhooks: Takes what Telnyx posts; None where that comes in at an address of its own.
+        v1: The routes of the gateway's own API, behind `/v1`.
+        v2: The routes of Telnyx's API; None: there are none.
+        public: Routes that need no key.
+        keys: What a request to either API must show one of.
         ready: Whether new calls may come.
-        counters: JSON-ready values, shown beside the calls.
         log: Gets the exceptions of handlers.
     """
-    calls = _Calls(directory, store, counters)
-    v1 = web.Application(middlewares=[problem_middleware(log), _bearer_middleware(api_key)])
-    v1.router.add_get("/calls", calls.list)
-    v1.router.add_get("/calls/{call_control_id:[^/]+}", calls.show)
-
-    async def healthz(_: web.Request) -> web.Response:
-        return web.json_response({"status": "ok"})
-
-    async def readyz(_: web.Request) -> web.Response:
-        return web.json_response({"status": "ready"}) if ready() else problem(503, "not ready for new calls")
-
     app = web.Application(client_max_size=MAX_WEBHOOK_BYTES)  # a middleware here would cost each webhook a twentieth
-    for route in (
-        app.router.add_post("/webhooks/telnyx", webhooks.handle),
-        app.router.add_get("/healthz", healthz),
-        app.router.add_get("/readyz", readyz),
-    ):
-        assert isinstance(route.resource, web.Resource)
-        route.resource.add_route("*", _other_method(route.method))
-    app.add_subapp("/v1", v1)
+    _add_health(app, ready)
+    if webhooks is not None:
+        _add(app, web.post(_WEBHOOKS, webhooks.handle))
+    for route in public:
+        _add(app, route)
+    v1_app = web.Application(middlewares=[problem_middleware(log), _key_middleware(keys, _v1_scope, _refuse_v1)])
+    v1_app.add_routes(v1)
+    app.add_subapp("/v1", v1_app)
+    if v2 is not None:
+        v2_app = web.Application(middlewares=[telnyx_middleware(log), _key_middleware(keys, v2.scope, _refuse_v2)])
+        v2_app.add_routes(v2.routes())
+        app.add_subapp("/v2", v2_app)
     app.router.add_route("*", "/{path:.*}", _nowhere)
     return app
 
 
-def _other_method(allowed: str) -> Handler:
-    async def other_method(_: web.Request) -> web.Response:
-        return problem(405, "Method Not Allowed", headers={"Allow": allowed})
-
-    return other_method
-
-
-async def _nowhere(_: web.Request) -> web.Response:
-    return problem(404, "Not Found")
+def make_webhook_app(webhooks: WebhookReceiver, *, ready: Callable[[], bool]) -> web.Application:
+    """What may be public: the route of webhooks, and health."""
+    app = web.Application(client_max_size=MAX_WEBHOOK_BYTES)
+    _add_health(app, ready)
+    _add(app, web.post(_WEBHOOKS, webhooks.handle))
+    app.router.add_route("*", "/{path:.*}", _nowhere)
+    return app
 
 
 @asynccontextmanager
@@ -95,50 +82,64 @@ async def listen(app: web.Application, address: Address) -> AsyncIterator[Addres
         await runner.cleanup()
 
 
-class _Calls:
-    """`GET /v1/calls` and `GET /v1/calls/{call_control_id}`."""
+def _add_health(app: web.Application, ready: Callable[[], bool]) -> None:
+    async def healthz(_: web.Request) -> web.Response:
+        return web.json_response({"status": "ok"})
 
-    def __init__(self, directory: CallDirectory, store: Store, counters: Callable[[], Mapping[str, Any]]) -> None:
-        self._directory = directory
-        self._store = store
-        self._counters = counters
+    async def readyz(_: web.Request) -> web.Response:
+        return web.json_response({"status": "ready"}) if ready() else problem(503, "not ready for new calls")
 
-    async def list(self, request: web.Request) -> web.Response:
-        """The calls, newest first and the running ones before the ended, up to `?limit=`; and the counters."""
-        text = request.query.get("limit", "100")
-        if not (len(text) <= 4 and text.isascii() and text.isdigit() and 1 <= int(text) <= _MAX_LIMIT):
-            return problem(400, f"limit is {text[:20]!r}, want 1 to {_MAX_LIMIT}")
-        newest = reversed(deque(self._directory, maxlen=int(text)))
-        return web.json_response(
-            {"calls": [record.describe() for record in newest], "counters": dict(self._counters())}
-        )
-
-    async def show(self, request: web.Request) -> web.Response:
-        """One call, with the commands that were sent to it."""
-        call_control_id = request.match_info["call_control_id"]
-        try:
-            record = self._directory.get(call_control_id) or await self._past(call_control_id)
-            if record is None:
-                return problem(404, "no such call, or it is forgotten")
-            commands = await self._store.commands_of(call_control_id)
-        except StoreError as error:
-            return problem(503, str(error))
-        return web.json_response({**record.describe(), "commands": commands})
-
-    async def _past(self, call_control_id: str) -> CallRecord | None:
-        frozen = await self._store.find_call(call_control_id)
-        return None if frozen is None else CallRecord.thaw(call_control_id, frozen)
+    _add(app, web.get("/healthz", healthz))
+    _add(app, web.get("/readyz", readyz))
 
 
-def _bearer_middleware(api_key: str) -> Middleware:
-    expected = api_key.encode()
+def _add(app: web.Application, route: web.RouteDef) -> None:
+    """Add a route, and problem details for its path with other methods."""
+    resource = route.register(app.router)[0].resource
+    assert isinstance(resource, web.Resource)
+    resource.add_route("*", _other_method(route.method))
 
+
+def _other_method(allowed: str) -> Handler:
+    async def other_method(_: web.Request) -> web.Response:
+        return problem(405, "Method Not Allowed", headers={"Allow": allowed})
+
+    return other_method
+
+
+async def _nowhere(_: web.Request) -> web.Response:
+    return problem(404, "Not Found")
+
+
+def _v1_scope(request: web.Request) -> Scope:
+    resource = request.match_info.route.resource
+    if request.method == "POST" and resource is not None and resource.canonical.endswith("/sinks"):
+        return Scope.ADMIN  # a sink is named by a URL, which may be a file's, or a program's
+    return Scope.READ if request.method in ("GET", "HEAD") else Scope.CONTROL
+
+
+def _key_middleware(
+    keys: ApiKeys, needs: Callable[[web.Request], Scope], refuse: Callable[[int, str], web.Response]
+) -> Middleware:
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        given = token.strip().encode("utf-8", "surrogateescape")
-        if scheme.lower() != "bearer" or not hmac.compare_digest(given, expected):
-            return problem(401, "want the gateway's API key", headers={"WWW-Authenticate": 'Bearer realm="gateway"'})
+        scope = keys.scope_of(request.headers.get("Authorization", ""))
+        if scope is None:
+            answer = refuse(401, "want the gateway's API key as bearer token")
+            answer.headers["WWW-Authenticate"] = 'Bearer realm="gateway"'
+            return answer
+        needed = needs(request)
+        if scope < needed:
+            return refuse(403, f"want a key of scope {needed}; this one has {scope}")
         return await handler(request)
 
     return middleware
+
+
+def _refuse_v1(status: int, detail: str) -> web.Response:
+    return problem(status, detail)
+
+
+def _refuse_v2(status: int, detail: str) -> web.Response:
+    code, title = ("10009", "Authentication failed") if status == 401 else ("10010", "Authorization failed")
+    return telnyx_error(status, code, title, detail)

@@ -17,11 +17,11 @@ import aiohttp
 import msgspec
 from yarl import URL
 
-from gateway.control.answers import CALL_HAS_ENDED, Answer, control_error, read_answer
+from gateway.control.answers import CALL_HAS_ENDED, Answer, Forwarded, control_error, read_answer, read_at_most
 from gateway.control.breaker import CircuitBreaker
 from gateway.control.limits import RateGate, SlidingWindow
-from gateway.control.retry import RetryPolicy, is_transient
-from gateway.errors import CircuitOpenError, ConfigError, ControlError, RateLimitError
+from gateway.control.retry import RetryPolicy, is_transient, retry_after
+from gateway.errors import CircuitOpenError, ConfigError, ControlError, RateLimitError, UnavailableError
 from gateway.protocol.commands import Command
 from gateway.store.records import CommandRecord
 
@@ -32,6 +32,8 @@ DIAL_WINDOW: Final = 5.0
 
 _LONGEST_GATE: Final = 60.0
 """Seconds that an answer may hold other commands back; what says more is taken for a mistake."""
+
+_MAX_FORWARDED: Final = 8 * 2**20
 
 _ACT_TWICE: Final = frozenset({"siprec_start"})
 """Commands without an id that do more when they are repeated."""
@@ -98,12 +100,13 @@ class CallControl:
             "commands_circuit_opened": self._breaker.opened,
         }
 
-    async def command(self, call_control_id: str, command: Command) -> dict[str, Any]:
+    async def command(self, call_control_id: str, command: Command, *, strict: bool = False) -> dict[str, Any]:
         """Send a command, and see it accepted.
 
         Args:
             call_control_id: Of the call; any text, it is escaped. Empty for a dial.
             command: Gets a `command_id` where it has none and may have one.
+            strict: A hang-up of a call that is over already is refused, as by Telnyx.
 
         Returns:
             The answer's `data`: usually `{"result": "ok"}`, of a dial the new call; empty where the answer had none,
@@ -118,7 +121,7 @@ class CallControl:
             data = await self._send(sending)
         except ControlError as error:
             self._note(sending, status=error.status, code=error.code)
-            if error.code != CALL_HAS_ENDED or command.action != "hangup":
+            if strict or error.code != CALL_HAS_ENDED or command.action != "hangup":
                 self._failed += 1
                 raise
             self._accepted += 1
@@ -128,6 +131,36 @@ class CallControl:
             sending.call_control_id = str(data.get("call_control_id") or "")
         self._note(sending, status=200, code="")
         return data
+
+    async def forward(self, method: str, target: str, body: bytes, content_type: str) -> Forwarded:
+        """Send a request of somebody else's as it is, once, and give back what is answered.
+
+        Args:
+            method: Of HTTP.
+            target: Path and query under the base URL, escaped, beginning with `/`.
+            body: May be empty.
+            content_type: Of the body.
+
+        Raises:
+            ControlError: No answer came, or it is larger than 8 MiB.
+        """
+        now = asyncio.get_running_loop().time
+        await self._wait_for_turn("forward", now() + self._retry.timeout, None)
+        headers = {"Authorization": f"Bearer {self._api_key}"} | ({"Content-Type": content_type} if body else {})
+        url = URL(self._base_url + target, encoded=True)
+        request = self._session.request(method, url, data=body or None, headers=headers, allow_redirects=False)
+        answer = Answer(0)
+        try:
+            async with asyncio.timeout(self._retry.timeout), request as response:
+                answer = Answer(response.status, wait=retry_after(response.headers, now=self._clock()))
+                octets = await read_at_most(response, _MAX_FORWARDED)
+                return Forwarded(response.status, octets.replace(self._api_key.encode(), b"***"), response.content_type)
+        except TimeoutError as error:
+            raise UnavailableError(f"no answer within {self._retry.timeout:.0f} s") from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise UnavailableError(f"no answer: {type(error).__name__}") from error
+        finally:
+            self._learn("forward", answer, now=now())
 
     async def _send(self, sending: "_Sending") -> dict[str, Any]:
         command = sending.command

@@ -12,6 +12,7 @@ is answered with it. One that was refused is not remembered, so that it can come
 
 import asyncio
 from collections import OrderedDict, deque
+from collections.abc import Callable
 from functools import partial
 from typing import Final, Literal
 
@@ -37,6 +38,7 @@ class Inbox:
         log: Gets a line for each event that an earlier process left.
         without_store: What becomes of events while the store cannot be written: `refuse` has Telnyx deliver them
             again, `serve` handles them all the same, and a crash may then lose one.
+        forward: Told of each event once, with what it was read from, before it is handled.
         remember: How many ids to remember; the oldest are forgotten first.
         patience: Seconds that a webhook waits for its commit; Telnyx waits two for the answer.
 
@@ -53,6 +55,7 @@ class Inbox:
         *,
         log: FilteringBoundLogger,
         without_store: Literal["refuse", "serve"] = "refuse",
+        forward: Callable[[Event, bytes], None] = lambda event, body: None,
         remember: int = 50_000,
         patience: float = 1.5,
     ) -> None:
@@ -63,6 +66,7 @@ class Inbox:
         self._dispatcher = dispatcher
         self._log = log
         self._serve_anyway = without_store == "serve"
+        self._forward = forward
         self._remember = remember
         self._patience = patience
         self._loop = asyncio.get_running_loop()
@@ -90,6 +94,7 @@ class Inbox:
                 continue
             self._log.info("event taken up", event_type=event.event_type, event_id=event.id)
             self.recovered += 1
+            self._forward(event, kept.body)
             self._dispatcher.submit(event, partial(self._store.finish_webhook, kept.seq))
 
     async def take(self, event: Event, body: bytes) -> None:
@@ -112,7 +117,7 @@ class Inbox:
         if not self._dispatcher.has_room(event, besides=self._keeping):
             raise InboxFullError(f"{self._dispatcher.pending + self._keeping} events are waiting")
         loop = self._loop
-        taking = self._known[event.id] = _Taking(event, loop.create_future(), loop.time() + self._patience)
+        taking = self._known[event.id] = _Taking(event, body, loop.create_future(), loop.time() + self._patience)
         self._keeping += 1
         taking.seq = self._store.keep_webhook(event.id, body, partial(self._settled, taking))
         self._waiting.append(taking)
@@ -145,6 +150,7 @@ class Inbox:
         if not taking.safe.done():
             taking.safe.set_result(None)
         self.unkept += not kept
+        self._forward(taking.event, taking.body)
         self._dispatcher.submit(taking.event, partial(self._store.finish_webhook, taking.seq) if kept else None)
 
     def _hurry(self) -> None:
@@ -164,10 +170,11 @@ class Inbox:
 class _Taking:
     """An event on its way into the store, and the webhook that waits for it."""
 
-    __slots__ = ("deadline", "event", "handed_on", "safe", "seq")
+    __slots__ = ("body", "deadline", "event", "handed_on", "safe", "seq")
 
-    def __init__(self, event: Event, safe: asyncio.Future[None], deadline: float) -> None:
+    def __init__(self, event: Event, body: bytes, safe: asyncio.Future[None], deadline: float) -> None:
         self.event = event
+        self.body = body
         self.safe = safe
         self.deadline = deadline  # on the event loop's clock
         self.seq = 0

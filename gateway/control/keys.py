@@ -1,13 +1,14 @@
-"""The key of the gateway's own API: made at the first start, kept in the data folder."""
+"""Keys of the gateway's own: made at the first start, kept in the data folder."""
 
 import os
 import secrets
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from gateway.errors import ConfigError
 
-__all__ = ["load_or_make_api_key"]
+__all__ = ["load_or_make_api_key", "load_or_make_secret"]
 
 _SHORTEST = 16
 
@@ -24,25 +25,41 @@ def load_or_make_api_key(data_dir: Path) -> tuple[str, bool]:
     Raises:
         ConfigError: The file is open to other users, holds no key, or cannot be read or written.
     """
-    path = data_dir / "api_key"
+    return load_or_make_secret(data_dir / "api_key", "the API key", lambda: secrets.token_urlsafe(32))
+
+
+def load_or_make_secret(path: Path, name: str, make: Callable[[], str]) -> tuple[str, bool]:
+    """Read a secret from its file, or make it where there is none.
+
+    Args:
+        path: The file; its folder is made if missing.
+        name: What it is, for errors.
+        make: Makes one: a line of ASCII.
+
+    Returns:
+        The secret, and whether it was made just now.
+
+    Raises:
+        ConfigError: The file is open to other users, holds none, or cannot be read or written.
+    """
     try:
-        data_dir.mkdir(parents=True, exist_ok=True)
-        made = not path.exists() and _make(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        made = not path.exists() and _make(path, make())
         return _read(path), made
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot keep the API key in {path}: {error}") from error
+        raise ConfigError(f"cannot keep {name} in {path}: {error}") from error
 
 
-def _make(path: Path) -> bool:
+def _make(path: Path, secret: str) -> bool:
     """Write a new key; False if another process was first.
 
     The name appears at once and with its content (a link fails where there is one), so that of two gateways that
     start together both have the same key, and a crash leaves no half of one.
     """
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".api_key-")  # O_EXCL, mode 0600
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")  # O_EXCL, mode 0600
     try:
         with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(secrets.token_urlsafe(32) + "\n")
+            file.write(secret + "\n")
             file.flush()
             os.fsync(file.fileno())
         os.link(temporary, path)

@@ -1,8 +1,8 @@
 """Noise suppression of one stream of sound: WebRTC's, by the package `webrtc-noise-gain` (extra `denoise`).
 
 It works on 10 ms at 16 kHz, so other rates are converted before and after. What comes out is as long as what went in,
-and later by the delay: 6 ms of the suppression, and 6 ms of the conversions where there are any. Of frames that are not
-whole 10 ms, up to 10 ms more are held back.
+and later by the delay: about 9 ms of the suppression, and 6 ms of the conversions where there are any. Of frames that
+are not whole 10 ms, up to 10 ms more are held back.
 
 Source: the levels are those of WebRTC's `NoiseSuppression::Config`; measured on white noise, they take away 6, 12, 18
 and 21 dB.

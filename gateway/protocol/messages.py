@@ -3,21 +3,25 @@
 `inbound` and `outbound` are the carrier's words everywhere in this project: the *inbound* track is what the person
 on the leg says, the *outbound* track is what that person hears.
 
-The structs mirror the JSON, so that encoding a decoded message gives the same message again. Numbers which the
-carrier sends as strings (`sequence_number`, `chunk`, `timestamp`) are accepted as strings or integers, and read with
-`decimal`. Payloads are base64 on the wire and `bytes` here: msgspec decodes them in the same pass.
+The structs mirror the JSON. The carrier writes its counts (`sequence_number`, `chunk`) as strings, so that is what a
+struct holds that is to be sent; what is read may be a string or a number, and is an integer here. Payloads are base64
+on the wire and `bytes` here. msgspec does both in the pass that reads the JSON.
 
 Source: Telnyx, "Media Streaming over WebSockets" and the AsyncAPI page "Stream call media over WebSocket".
 """
 
-from typing import Annotated, Final, Literal, TypeAlias
+from typing import Annotated, Final, Generic, Literal, TypeAlias
 
 import msgspec
+from typing_extensions import TypeVar
 
 from gateway.errors import RemoteProtocolError
 
+N = TypeVar("N", int, str, default=int)
+"""A count of the carrier's: `str` in what it sends, `int` in what was read."""
 _Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Number: TypeAlias = str | _Count
+"""Something that looks like a number, left as it came."""
 Id: TypeAlias = Annotated[str, msgspec.Meta(max_length=512)]
 """An id of Telnyx's: opaque, and kept for as long as the call is remembered, so not of any length."""
 Track: TypeAlias = Literal["inbound", "outbound"]
@@ -61,29 +65,29 @@ class StartBody(msgspec.Struct, kw_only=True, omit_defaults=True):
     custom_parameters: dict[str, str] | None = None
 
 
-class Start(msgspec.Struct, tag_field="event", tag="start", kw_only=True):
+class Start(msgspec.Struct, Generic[N], tag_field="event", tag="start", kw_only=True):
     """The stream begins; `stream_id` stands here at the top, not in the body."""
 
-    sequence_number: Number
+    sequence_number: N
     stream_id: Id
     start: StartBody
 
 
-class MediaBody(msgspec.Struct, gc=False):
+class MediaBody(msgspec.Struct, Generic[N], gc=False):
     """One packet of one track: codec octets without an RTP header."""
 
     track: Literal["inbound", "outbound", "inbound_track", "outbound_track"]
-    chunk: Number
+    chunk: N
     timestamp: Number
     payload: bytes
 
 
-class Media(msgspec.Struct, tag_field="event", tag="media", gc=False):
+class Media(msgspec.Struct, Generic[N], tag_field="event", tag="media", gc=False):
     """About 20 ms of sound from Telnyx."""
 
-    sequence_number: Number
+    sequence_number: N
     stream_id: str
-    media: MediaBody
+    media: MediaBody[N]
 
 
 class DtmfBody(msgspec.Struct):
@@ -92,10 +96,10 @@ class DtmfBody(msgspec.Struct):
     digit: str
 
 
-class Dtmf(msgspec.Struct, tag_field="event", tag="dtmf", kw_only=True, omit_defaults=True):
+class Dtmf(msgspec.Struct, Generic[N], tag_field="event", tag="dtmf", kw_only=True, omit_defaults=True):
     """A key was pressed. `occurred_at` (ISO 8601) gives the true order: these messages may overtake each other."""
 
-    sequence_number: Number
+    sequence_number: N
     stream_id: str
     occurred_at: str | None = None
     dtmf: DtmfBody
@@ -107,10 +111,10 @@ class MarkBody(msgspec.Struct):
     name: Annotated[str, msgspec.Meta(max_length=MAX_MARK_NAME)]
 
 
-class MarkReached(msgspec.Struct, tag_field="event", tag="mark"):
+class MarkReached(msgspec.Struct, Generic[N], tag_field="event", tag="mark"):
     """The audio before this mark was played, or `clear` took it away."""
 
-    sequence_number: Number
+    sequence_number: N
     stream_id: str
     mark: MarkBody
 
@@ -122,10 +126,10 @@ class StopBody(msgspec.Struct, omit_defaults=True):
     call_control_id: str | None = None
 
 
-class Stop(msgspec.Struct, tag_field="event", tag="stop", kw_only=True):
+class Stop(msgspec.Struct, Generic[N], tag_field="event", tag="stop", kw_only=True):
     """The stream ended; the socket is closed next."""
 
-    sequence_number: Number
+    sequence_number: N
     stream_id: str
     stop: StopBody = msgspec.field(default_factory=StopBody)
 
@@ -152,8 +156,10 @@ ERROR_TITLES: Final = {
     100005: "rate_limit_reached",
 }
 
-CarrierMessage: TypeAlias = Connected | Start | Media | Dtmf | MarkReached | Stop | Error
-"""Everything Telnyx sends."""
+CarrierMessage: TypeAlias = (
+    Connected | Start[_Count] | Media[_Count] | Dtmf[_Count] | MarkReached[_Count] | Stop[_Count] | Error
+)
+"""Everything Telnyx sends, as it is read."""
 
 
 # --- application to Telnyx -------------------------------------------------------------------------------------
@@ -194,7 +200,7 @@ class UnknownEvent(msgspec.Struct):
     event: str
 
 
-_carrier: msgspec.json.Decoder[CarrierMessage] = msgspec.json.Decoder(CarrierMessage)
+_carrier: msgspec.json.Decoder[CarrierMessage] = msgspec.json.Decoder(CarrierMessage, strict=False)  # strings as counts
 _application: msgspec.json.Decoder[ApplicationMessage] = msgspec.json.Decoder(ApplicationMessage)
 _unknown = msgspec.json.Decoder(UnknownEvent)
 _CARRIER_EVENTS: Final = frozenset({"connected", "start", "media", "dtmf", "mark", "stop", "error"})
@@ -236,28 +242,3 @@ def _unknown_event(text: str | bytes, known: frozenset[str], error: Exception) -
     if message.event in known:
         raise RemoteProtocolError(f"malformed {message.event!r} message: {error}") from error
     return message
-
-
-_decimal = msgspec.json.Decoder(_Count).decode  # a third of the time of looking at the text and then `int`
-
-
-def decimal(value: Number, field: str) -> int:
-    """Read a number that the carrier may send as a string.
-
-    Args:
-        value: As decoded from the JSON.
-        field: Its name, for the error.
-
-    Returns:
-        0 up to 2**63 - 1.
-
-    Raises:
-        RemoteProtocolError: The string is no such number as JSON writes it. `int()` would also take other scripts'
-            digits and underscores, and fails on very long texts with an error of its own.
-    """
-    if isinstance(value, int):
-        return value  # its range was looked at as it was decoded
-    try:
-        return _decimal(value)
-    except (msgspec.DecodeError, UnicodeError) as error:
-        raise RemoteProtocolError(f"{field} is {repr(value)[:40]}, want a decimal number below 2**63") from error

@@ -47,7 +47,6 @@ from gateway.protocol.messages import (
     StopBody,
     Track,
     UnknownEvent,
-    decimal,
     decode_application,
     decode_carrier,
     encode,
@@ -125,8 +124,8 @@ class MediaStream:
             body = message.media
             return MediaReceived(
                 _TRACKS[body.track],
-                decimal(message.sequence_number, "sequence_number"),
-                decimal(body.chunk, "media.chunk"),
+                message.sequence_number,
+                body.chunk,
                 body.timestamp,
                 body.payload,
             )

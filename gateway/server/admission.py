@@ -16,6 +16,7 @@ import re
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import unquote
 
@@ -141,6 +142,11 @@ class Admission:
             ticket.call_control_id = call_control_id
         if ticket.call_control_id != call_control_id:
             raise AdmissionError("wrong_call", 403, "the token was made for another call")
+
+    def bind_dialled(self, token: str, call_control_id: str) -> None:
+        """Hold a token against the call it was made for, as soon as that has an id; a `start` may have been faster."""
+        with suppress(AdmissionError):
+            self.bind(self.redeem(token), call_control_id)
 
     def _sign(self, nonce: bytes) -> bytes:
         return hmac.digest(self._key, nonce, "sha256")

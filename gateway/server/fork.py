@@ -63,6 +63,7 @@ class ForkServer:
         options: What is the same for all forked calls.
         clock: Monotonic seconds.
         log: Where things are told.
+        options_for: How a call is run, by its `call_control_id`; None: all alike.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class ForkServer:
         options: ForkOptions,
         clock: Callable[[], float],
         log: FilteringBoundLogger,
+        options_for: Callable[[str], ForkOptions] | None = None,
     ) -> None:
         self.draining = False
         self.forks_opened = 0
@@ -81,7 +83,7 @@ class ForkServer:
         self._listen = listen
         self._public_host = public_host or listen.host
         self._directory = directory
-        self._options = options
+        self._options_for = options_for or (lambda _: options)
         self._clock = clock
         self._log = log
         self._ports = range(listen.first + listen.first % 2, listen.last + 1, 2)
@@ -148,7 +150,7 @@ class ForkServer:
         call = ForkedCall(
             call_control_id,
             formats=formats,
-            options=self._options,
+            options=self._options_for(call_control_id),
             on_start=self._started,
             on_end=self._ended,
             pacer=self._pacer,

@@ -15,11 +15,12 @@ try:
 except ImportError:  # where the library has no wheel
     from websockets.utils import apply_mask
 
-__all__ = ["frame_size", "read_text", "write_text"]
+__all__ = ["client_frame", "frame_size", "read_text", "write_text"]
 
 _FINAL_TEXT = 0x81
 _SIZE_16 = 126
-_MASKED_SIZE_16 = 0x80 | _SIZE_16
+_MASK_BIT = 0x80
+_MASKED_SIZE_16 = _MASK_BIT | _SIZE_16
 _READ_HEAD = struct.Struct("!BBH4s").unpack_from
 _HEAD_BYTES = 8
 _HEAD_16 = struct.Struct("!BBH").pack
@@ -64,3 +65,15 @@ def write_text(text: bytes) -> bytes:
     else:
         head = _HEAD_64(_FINAL_TEXT, _SIZE_16 + 1, size)
     return head + text
+
+
+def client_frame(first: int, payload: bytes) -> bytes:
+    """Make a client's frame: `first` is its first octet, and its mask is four zeros."""
+    size = len(payload)
+    if size < _SIZE_16:
+        head = bytes((first, _MASK_BIT | size))
+    elif size < 65536:
+        head = _HEAD_16(first, _MASKED_SIZE_16, size)
+    else:
+        head = _HEAD_64(first, _MASKED_SIZE_16 + 1, size)
+    return head + bytes(4) + payload

@@ -21,6 +21,7 @@ from gateway.server.admission import MEDIA_PATH, Admission, Ticket
 from gateway.server.lost import LostStreams
 from gateway.server.session import MediaSession
 from gateway.server.transport import Handshake, Limits, Link, SocketCounters
+from gateway.server.transports import WEBSOCKETS, MediaTransport
 from gateway.server.websocket import WebSocketConnection
 
 __all__ = ["MediaServer"]
@@ -38,6 +39,7 @@ class MediaServer:
 
     Args:
         listen: Where; port 0 lets the system choose.
+        transport: What drives the sockets.
         admission: Knows the tokens.
         directory: Told of every stream's beginning and end.
         options: What is the same for all calls.
@@ -49,12 +51,14 @@ class MediaServer:
         byte_order: Of L16 on the wire; `auto` finds it out for each stream.
         clock: Monotonic seconds.
         log: Where things are told.
+        options_for: How a call is run, by the `start` of its stream; None: all alike.
     """
 
     def __init__(
         self,
         listen: Address,
         *,
+        transport: MediaTransport = WEBSOCKETS,
         admission: Admission,
         directory: CallDirectory,
         options: CallOptions,
@@ -65,6 +69,7 @@ class MediaServer:
         byte_order: ByteOrderSetting,
         clock: Callable[[], float],
         log: FilteringBoundLogger,
+        options_for: Callable[[Start], CallOptions] | None = None,
     ) -> None:
         self.draining = False
         self.sockets = SocketCounters()
@@ -73,9 +78,10 @@ class MediaServer:
         self.reconnects = 0
         self.sessions_ended: Counter[str] = Counter()
         self._listen = listen
+        self._transport = transport
         self._admission = admission
         self._directory = directory
-        self._options = options
+        self._options_for = options_for or (lambda _: options)
         self._limits = limits
         self._max_calls = max_calls
         self._start_timeout = start_timeout
@@ -99,7 +105,9 @@ class MediaServer:
         loop = asyncio.get_running_loop()
         self._pacer = Pacer(loop.call_later, self._clock)
         self._tasks = await self._stack.enter_async_context(asyncio.TaskGroup())
-        self._server = await loop.create_server(self._connection, self._listen.host, self._listen.port, backlog=1024)
+        self._server = await self._transport.create_server(
+            self._connection, host=self._listen.host, port=self._listen.port, backlog=1024
+        )
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -141,6 +149,11 @@ class MediaServer:
         in_use = sum(session.ticket is not None and not session.ended for session in self._sessions)
         return self.draining or in_use + len(self._lost) >= self._max_calls
 
+    def find_call(self, call_control_id: str) -> Call | None:
+        """The call that runs, the latest where several streams of it do; None if there is none."""
+        calls = [session.call for (its_call, _), session in self._streams.items() if its_call == call_control_id]
+        return calls[-1] if calls else None
+
     async def drain(self, timeout: float) -> bool:
         """Take no new calls; wait until the running ones have ended, at most `timeout` seconds.
 
@@ -174,7 +187,7 @@ class MediaServer:
     # --- sockets --------------------------------------------------------------------------------------------------
 
     def _connection(self) -> WebSocketConnection:
-        return WebSocketConnection(
+        return self._transport.connection(
             admit=self._admit,
             limits=self._limits,
             clock=self._clock,
@@ -237,7 +250,7 @@ class MediaServer:
             stream=stream,
             inbound=inbound,
             outbound=outbound,
-            options=self._options,
+            options=self._options_for(start),
             transmit=session.send,
             on_end=session.end,
             pacer=self._pacer,

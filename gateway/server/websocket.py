@@ -157,6 +157,7 @@ class WebSocketConnection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Drop the TCP connection at once."""
+        self._open = False
         self._transport.abort()
 
     # --- inside ---------------------------------------------------------------------------------------------------
@@ -170,6 +171,8 @@ class WebSocketConnection(asyncio.Protocol):
         if data:
             self._unread += len(data)
             protocol.receive_data(data)
+            if protocol.state is State.OPEN:
+                self._flush()  # pongs, before what the session says to a text that stands behind their ping
             for event in protocol.events_received():
                 if type(event) is Frame:
                     self._unread -= frame_size(len(event.data))
@@ -210,7 +213,11 @@ class WebSocketConnection(asyncio.Protocol):
             self._open = True
             self._unread = 0
             self._rearm(self._limits.ping_interval, self._check_alive)
+            self._upgraded()
             self._session.link_open()
+
+    def _upgraded(self) -> None:
+        """What follows now are frames, and texts may be sent. For another transport to take over."""
 
     def _frame_received(self, frame: Frame, now: float) -> None:
         """Take a frame; the library answers pings and close frames itself, and any octet was a sign of life already."""

@@ -55,7 +55,7 @@ class StreamInfo(msgspec.Struct, frozen=True, kw_only=True):
         report: The stream's counters, gap ledger and end, as JSON-ready values; complete once the sink closes. Empty
             in a worker process.
         publish: Tells an event of this call, by its dotted name and JSON-ready values, to everybody who follows the
-            call; returns at once and never raises. Does nothing in a worker process.
+            call; returns at once and never raises. In a worker process, they are told with the answer to the frames.
     """
 
     call_control_id: str

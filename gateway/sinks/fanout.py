@@ -86,6 +86,19 @@ class FanOut:
             self._run(slot)
         return slot
 
+    def remove(self, name: str) -> bool:
+        """Let a sink close while the others go on; it gets what waits for it. Returns whether it heard anything."""
+        for slot in self._slots:
+            if slot.name == name and not slot.over:
+                slot.leave()
+                self._sort()
+                return True
+        return False
+
+    def hears(self, name: str) -> bool:
+        """Whether a sink of this name is there and hears, or will."""
+        return any(slot.name == name and not slot.over for slot in self._slots)
+
     def run(self, tasks: asyncio.TaskGroup, info: StreamInfo) -> None:
         """Open the sinks, each in a task of its own, which ends as the sink has closed."""
         self._running = tasks, info

@@ -9,7 +9,7 @@ import os
 import pickle
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from itertools import count, islice
 from typing import Any, Final, Self, cast
@@ -31,6 +31,7 @@ from gateway.sinks.process_protocol import (
     Messages,
     Open,
     Opened,
+    Published,
     Request,
     Taken,
     encode,
@@ -87,7 +88,7 @@ async def in_process(
         if isinstance(answer, Failed):
             raise SinkError(answer.error)
         assert isinstance(answer, Opened)
-        sink = _RemoteSink(process, stream, frozenset(answer.tracks))
+        sink = _RemoteSink(process, stream, frozenset(answer.tracks), info.publish)
         yield sink
         await sink.close()
     finally:
@@ -113,8 +114,15 @@ def pickled(source: SinkSource) -> bytes:
 class _RemoteSink:
     """A `Worker`."""
 
-    def __init__(self, process: "_WorkerProcess", stream: int, tracks: frozenset[FrameTrack]) -> None:
+    def __init__(
+        self,
+        process: "_WorkerProcess",
+        stream: int,
+        tracks: frozenset[FrameTrack],
+        publish: Callable[[str, Mapping[str, Any]], None],
+    ) -> None:
         self.tracks = tracks
+        self._publish = publish
         self.frames = 0
         self._process = process
         self._stream = stream
@@ -126,6 +134,7 @@ class _RemoteSink:
             self._idle = False
             answer = await self._process.ask(Frames(self._stream, pack(frames)))
             assert isinstance(answer, Taken | Failed)
+            self._tell(answer.published)
             self.frames += answer.frames
             if isinstance(answer, Failed):
                 raise SinkError(answer.error)
@@ -136,13 +145,18 @@ class _RemoteSink:
         """Have the sink closed, unless it has failed, or has not answered yet: then the process does it by itself."""
         if self._idle:
             answer = await self._process.ask(Close(self._stream))
+            assert isinstance(answer, Closed | Failed)
+            self._tell(answer.published)
             if isinstance(answer, Failed):
                 raise SinkError(answer.error)
-            assert isinstance(answer, Closed)
             self._described = answer.described
 
     def describe(self) -> dict[str, Any]:
         return self._described
+
+    def _tell(self, published: Iterable[Published]) -> None:
+        for event_type, data in published:
+            self._publish(event_type, data)
 
 
 class _WorkerProcess(asyncio.Protocol):

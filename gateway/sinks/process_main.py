@@ -11,6 +11,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from typing import Any, Final
 
@@ -25,6 +26,7 @@ from gateway.sinks.process_protocol import (
     Messages,
     Open,
     Opened,
+    Published,
     Request,
     Taken,
     encode,
@@ -34,6 +36,7 @@ from gateway.sinks.worker import describe
 
 __all__ = ["main"]
 
+_MAX_PUBLISHED: Final = 1000  # events of a sink with one answer
 _LEAVE_TIMEOUT: Final = 5.0  # seconds that the sinks get to close when the gateway is gone
 
 
@@ -69,22 +72,33 @@ class _Streams:
 
     def _serve(self, opening: Open, requests: "queue.SimpleQueue[Request | None]") -> None:
         stream, taken = opening.stream, 0
+        published: list[Published] = []
+
+        def publish(event_type: str, data: Mapping[str, Any]) -> None:
+            if len(published) < _MAX_PUBLISHED:
+                published.append((event_type, dict(data)))
+
+        def told() -> list[Published]:
+            events = published.copy()
+            published.clear()
+            return events
+
         try:
             # The octets are those that the gateway made; this socket has no other end.
             source = pickle.loads(opening.source)  # noqa: S301
             with ExitStack() as stack:
-                sink = enter(stack, source, StreamInfo(**opening.info, report=dict))
+                sink = enter(stack, source, StreamInfo(**opening.info, report=dict, publish=publish))
                 self._answer(Opened(stream, sorted(sink.tracks)))
                 while isinstance(request := requests.get(), Frames):
                     taken = 0
                     for frame in unpack(request.frames):
                         sink.write(frame)
                         taken += 1
-                    self._answer(Taken(stream, taken, _described(sink)))
+                    self._answer(Taken(stream, taken, _described(sink), told()))
                 taken = 0
-            self._answer(Closed(stream, _described(sink)))
+            self._answer(Closed(stream, _described(sink), told()))
         except BaseException as error:  # noqa: BLE001 - whatever it is, it ends this stream's sink and no other
-            self._answer(Failed(stream, taken, f"{type(error).__name__}: {error}"[:500]))
+            self._answer(Failed(stream, taken, f"{type(error).__name__}: {error}"[:500], told()))
 
     def _answer(self, answer: Answer) -> None:
         octets = encode(answer)

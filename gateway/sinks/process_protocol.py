@@ -27,6 +27,7 @@ __all__ = [
     "Messages",
     "Open",
     "Opened",
+    "Published",
     "Request",
     "Taken",
     "encode",
@@ -34,6 +35,10 @@ __all__ = [
 
 MAX_BYTES: Final = 16 * 2**20
 _LENGTH: Final = struct.Struct("!I")
+
+
+Published: TypeAlias = tuple[str, dict[str, Any]]
+"""An event of the call: its name and its values."""
 
 
 class Open(msgspec.Struct, tag=True, frozen=True):
@@ -65,11 +70,12 @@ class Opened(msgspec.Struct, tag=True, frozen=True):
 
 
 class Taken(msgspec.Struct, tag=True, frozen=True):
-    """The sink has taken all of them. `described` is what it tells of itself."""
+    """The sink has taken all of them. `described` is what it tells of itself, `published` what it has told."""
 
     stream: int
     frames: int
     described: dict[str, Any]
+    published: list[Published] = []
 
 
 class Failed(msgspec.Struct, tag=True, frozen=True):
@@ -78,6 +84,7 @@ class Failed(msgspec.Struct, tag=True, frozen=True):
     stream: int
     frames: int
     error: str
+    published: list[Published] = []
 
 
 class Closed(msgspec.Struct, tag=True, frozen=True):
@@ -85,6 +92,7 @@ class Closed(msgspec.Struct, tag=True, frozen=True):
 
     stream: int
     described: dict[str, Any]
+    published: list[Published] = []
 
 
 Request: TypeAlias = Open | Frames | Close

@@ -111,6 +111,7 @@ class SinkSlot:
         self._restart_in = 0.0
         self._stop: asyncio.Future[Rest] | None = None
         self._released = False
+        self._left = False
 
     # --- its life -------------------------------------------------------------------------------------------------
 
@@ -138,13 +139,29 @@ class SinkSlot:
 
     def hears(self, track: FrameTrack) -> bool:
         """Whether frames of this track go to `write`."""
-        return track in self.tracks and self.state not in _OVER
+        return track in self.tracks and self.state not in _OVER and not self._left
+
+    @property
+    def over(self) -> bool:
+        """Whether it hears nothing any more, and will not again."""
+        return self.state in _OVER or self._left
 
     def release(self) -> None:
         """Let the sink close, once it was given what waits."""
         self._released = True
         self._buffer.close()
         self._halt(Rest.DELIVER)
+
+    def leave(self) -> None:
+        """Let the sink close while the call goes on: it gets what waits, and nothing further, which counts no more."""
+        if self.over:
+            return
+        self._left = True
+        came = self.tally.came()
+        self.tally.end_direct()
+        self.tally.came = lambda: came
+        self.release()
+        self._on_change()
 
     def watch(self) -> None:
         """The event loop stood still: time this sink's next calls."""

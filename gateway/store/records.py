@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-__all__ = ["CommandRecord", "KeptWebhook"]
+__all__ = ["CommandRecord", "Forward", "KeptWebhook"]
 
 
 class KeptWebhook(NamedTuple):
@@ -26,3 +26,13 @@ class CommandRecord(NamedTuple):
     attempts: int
     status: int  # HTTP status, 0 where no answer came
     code: str  # Telnyx's error code, empty where it was taken
+
+
+class Forward(NamedTuple):
+    """A webhook that waits to be delivered to the user's own program."""
+
+    seq: int
+    event_id: str
+    line: str  # those of the same line are delivered one after the other
+    received_at: float  # Unix time
+    body: bytes

@@ -2,8 +2,8 @@
 
 The types and statements are those that SQLite and PostgreSQL share. Times are Unix time in seconds. Keys count up, so
 that what is written together stands together on the disk: an index on random ids would cost as much as all the rest.
-No secret is kept here, but phone numbers are: in the bodies of webhooks until they are handled, and in the records of
-calls.
+No secret is kept here, but phone numbers are: in the bodies of webhooks until they are handled and forwarded, and in
+the records of calls; and what was said in them, where it is transcribed.
 """
 
 from typing import Final
@@ -21,9 +21,9 @@ from sqlalchemy import (
     Text,
 )
 
-__all__ = ["REVISION", "calls", "commands", "metadata", "webhooks"]
+__all__ = ["REVISION", "calls", "commands", "forwards", "metadata", "segments", "webhooks"]
 
-REVISION: Final = "0001"
+REVISION: Final = "0003"
 """The newest migration. A database that has it needs none, and so not the time that importing Alembic takes."""
 
 _Key: Final = BigInteger().with_variant(Integer, "sqlite")  # only INTEGER is the row's own number in SQLite
@@ -65,3 +65,24 @@ commands: Final = Table(
     Column("code", String(20), nullable=False),  # Telnyx's error code, empty where it was taken
 )
 Index("commands_call", commands.c.call_control_id)
+
+forwards: Final = Table(
+    "forwards",
+    metadata,
+    Column("seq", _Key, primary_key=True, autoincrement=False),
+    Column("event_id", String(128), nullable=False),
+    Column("line", String(512), nullable=False),  # what is delivered one after the other: a call
+    Column("received_at", Float, nullable=False),
+    Column("body", Text, nullable=False),  # a row is deleted once it is delivered, or given up
+)
+
+segments: Final = Table(
+    "segments",
+    metadata,
+    Column("seq", _Key, primary_key=True, autoincrement=True),
+    Column("call_control_id", String(512), nullable=False),
+    Column("written_at", Float, nullable=False),
+    Column("segment", Text, nullable=False),  # JSON, see `Segment.describe`
+)
+Index("segments_call", segments.c.call_control_id)
+Index("segments_written_at", segments.c.written_at)

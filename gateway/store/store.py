@@ -5,11 +5,12 @@ All that is written goes through the writer; what is read is read at the start o
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 from sqlalchemy import Dialect, bindparam, delete, func, insert, null, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
@@ -19,8 +20,8 @@ from structlog.typing import FilteringBoundLogger
 
 from gateway.errors import StoreError
 from gateway.store.database import describe, open_database
-from gateway.store.records import CommandRecord, KeptWebhook
-from gateway.store.schema import calls, commands, webhooks
+from gateway.store.records import CommandRecord, Forward, KeptWebhook
+from gateway.store.schema import calls, commands, forwards, segments, webhooks
 from gateway.store.writer import Row, Settled, Statement, Writer
 
 __all__ = ["Store", "open_store", "save_call"]
@@ -34,6 +35,13 @@ _FINISH_WEBHOOK: Final = update(webhooks).where(webhooks.c.seq == bindparam("fin
 _FORGET_WEBHOOKS: Final = delete(webhooks).where(webhooks.c.seq <= bindparam("newest"), webhooks.c.body.is_(None))
 _FORGET_CALLS: Final = delete(calls).where(calls.c.started_at < bindparam("oldest"))
 _SAVE_COMMAND: Final = insert(commands).values({name: bindparam(name) for name in CommandRecord._fields})
+_KEEP_FORWARD: Final = insert(forwards)
+_FINISH_FORWARD: Final = delete(forwards).where(forwards.c.seq == bindparam("finished"))
+_FORGET_FORWARDS: Final = delete(forwards).where(forwards.c.received_at < bindparam("oldest"))
+_SAVE_SEGMENT: Final = insert(segments).values(
+    {name: bindparam(name) for name in ("call_control_id", "written_at", "segment")}
+)
+_FORGET_SEGMENTS: Final = delete(segments).where(segments.c.written_at < bindparam("oldest"))
 _FORGET_COMMANDS: Final = delete(commands).where(commands.c.sent_at < bindparam("oldest"))
 
 
@@ -103,7 +111,12 @@ class Store:
         self._save_call = Statement(save_call(dialect), dialect)
         self._forget_calls = Statement(_FORGET_CALLS, dialect)
         self._save_command = Statement(_SAVE_COMMAND, dialect)
+        self._keep_forward = Statement(_KEEP_FORWARD, dialect)
+        self._forget_forwards = Statement(_FORGET_FORWARDS, dialect)
+        self._finish_forward = Statement(_FINISH_FORWARD, dialect)
         self._forget_commands = Statement(_FORGET_COMMANDS, dialect)
+        self._save_segment = Statement(_SAVE_SEGMENT, dialect)
+        self._forget_segments = Statement(_FORGET_SEGMENTS, dialect)
 
     @property
     def failure(self) -> str | None:
@@ -161,6 +174,23 @@ class Store:
         rows = await self._read(select(webhooks.c.event_id).order_by(webhooks.c.seq.desc()).limit(self._remember))
         return [row[0] for row in reversed(rows)]
 
+    # --- webhooks that are forwarded ----------------------------------------------------------------------------
+
+    def keep_forward(self, forward: Forward) -> None:
+        """Write soon what waits to be delivered: not after the webhook that it came with counts as handled."""
+        row = (*forward[:-1], forward.body.decode())  # the columns of the table
+        self._writer.replace_later(self._keep_forward, forward.seq, lambda: row)
+
+    def finish_forward(self, seq: int) -> None:
+        """Forget what was delivered, or given up; most were never written."""
+        if not self._writer.discard_later(self._keep_forward, seq):
+            self._writer.write_later(self._finish_forward, (seq,))
+
+    async def forwards(self) -> list[Forward]:
+        """What waits to be delivered, oldest first."""
+        rows = await self._read(select(forwards).order_by(forwards.c.seq))
+        return [Forward(row[0], row[1], row[2], row[3], row[4].encode()) for row in rows]
+
     # --- calls and commands ---------------------------------------------------------------------------------------
 
     def save_call(self, call_control_id: str, describe_call: Callable[[], tuple[str, float, bytes]]) -> None:
@@ -185,6 +215,32 @@ class Store:
         )
         return [(row[0], row[1].encode()) for row in reversed(rows)]
 
+    async def calls_before(
+        self,
+        place: tuple[float, str] | None,
+        *,
+        limit: int,
+        states: Sequence[str] = (),
+        among: bool | None = None,
+    ) -> list[tuple[str, float, bytes]]:
+        """Calls in pages, newest first: id, when it began, record.
+
+        Args:
+            place: When the last call of the page before began, and its id; None for the first page.
+            limit: Of the page.
+            states: Of calls that are wanted, or are not.
+            among: Whether calls in these states are wanted, or all others; None: every call.
+        """
+        found = select(calls.c.call_control_id, calls.c.started_at, calls.c.record)
+        if place is not None:
+            at, call_control_id = place
+            same = (calls.c.started_at == at) & (calls.c.call_control_id < call_control_id)
+            found = found.where((calls.c.started_at < at) | same)
+        if among is not None:
+            found = found.where(calls.c.state.in_(states) if among else calls.c.state.not_in(states))
+        order = (calls.c.started_at.desc(), calls.c.call_control_id.desc())
+        return [(row[0], row[1], row[2].encode()) for row in await self._read(found.order_by(*order).limit(limit))]
+
     async def find_call(self, call_control_id: str) -> bytes | None:
         """One call's record, or None."""
         rows = await self._read(select(calls.c.record).where(calls.c.call_control_id == call_control_id))
@@ -202,6 +258,30 @@ class Store:
         rows = await self._read(found.order_by(commands.c.seq.desc()).limit(limit))
         return [{column.name: value for column, value in zip(columns, row, strict=True)} for row in reversed(rows)]
 
+    # --- what was said ------------------------------------------------------------------------------------------------
+
+    def save_segment(self, call_control_id: str, segment: Mapping[str, Any]) -> None:
+        """Write soon what was said in a call.
+
+        Args:
+            call_control_id: Telnyx's id.
+            segment: JSON-ready: see `Segment.describe`.
+        """
+        row = {
+            "call_control_id": call_control_id,
+            "written_at": self._clock(),
+            "segment": msgspec.json.encode(segment).decode(),
+        }
+        self._writer.write_later(self._save_segment, self._save_segment.row(row))
+
+    async def transcript(self, call_control_id: str, *, limit: int = 10_000) -> list[dict[str, Any]]:
+        """What was said in a call, by the place where it begins, as JSON-ready values; the first of it, if too much."""
+        await self._writer.flush()
+        found = select(segments.c.segment).where(segments.c.call_control_id == call_control_id)
+        rows = await self._read(found.order_by(segments.c.seq).limit(limit))
+        said: list[dict[str, Any]] = [msgspec.json.decode(row[0]) for row in rows]
+        return sorted(said, key=_start_of)
+
     # --- upkeep ---------------------------------------------------------------------------------------------------
 
     async def flush(self) -> None:
@@ -214,6 +294,8 @@ class Store:
         oldest = self._clock() - self._keep_days * _DAY
         self._writer.write_later(self._forget_calls, (oldest,))
         self._writer.write_later(self._forget_commands, (oldest,))
+        self._writer.write_later(self._forget_segments, (oldest,))
+        self._writer.write_later(self._forget_forwards, (oldest,))
 
     async def prune_for_ever(self) -> None:
         """Prune now and every hour."""
@@ -227,6 +309,12 @@ class Store:
                 return list(await connection.execute(statement))
         except SQLAlchemyError as error:
             raise _unreadable(error) from error
+
+
+def _start_of(segment: Mapping[str, Any]) -> float:
+    """Where it begins; a program of the user's may have published it without."""
+    start = segment.get("start")
+    return float(start) if isinstance(start, int | float) else 0.0
 
 
 def _unreadable(error: SQLAlchemyError) -> StoreError:

@@ -139,6 +139,10 @@ class Writer:
             self.rows_lost += 1
         self._arm(self._later)
 
+    def discard_later(self, statement: Statement, key: Hashable) -> bool:
+        """Do not write the row of this key; returns False where it is too late for that."""
+        return self._replaced.pop((statement, key), None) is not None
+
     async def flush(self) -> None:
         """Write all that was handed in, and wait until that was tried."""
         if not self._closing:

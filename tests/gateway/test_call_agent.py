@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from gateway.agents.base import Agent
 from gateway.call import Call, EndReason
-from gateway.items import CallItem, Dtmf, MarkReached, PlaybackFinished
+from gateway.items import CallItem, Dtmf, MarkReached, PlaybackFinished, SpeechEnded, SpeechStarted
 from gateway.media.frame import AudioFrame
 from tests.fakes import FakeLine, ListSink, acting, settle
 from tests.gateway.test_call import FailingSink, payload, payloads
@@ -31,6 +31,8 @@ def brief(item: CallItem) -> str:
             return f"mark {item.name}"
         case PlaybackFinished():
             return f"finished {item.name}"
+        case SpeechStarted() | SpeechEnded():
+            return f"{type(item).__name__} {item.position // 160}"
 
 
 class Reader:

@@ -20,7 +20,7 @@ def pressed(digit: str, milliseconds: int | None = 0) -> messages.Dtmf:
     if milliseconds is not None:
         seconds, rest = divmod(milliseconds, 1000)
         occurred_at = f"2026-11-20T10:00:{seconds:02d}.{rest:03d}000Z"
-    return messages.Dtmf(sequence_number="5", stream_id="S", occurred_at=occurred_at, dtmf=DtmfBody(digit))
+    return messages.Dtmf(sequence_number=5, stream_id="S", occurred_at=occurred_at, dtmf=DtmfBody(digit))
 
 
 def digits(keys: list[Dtmf]) -> str:
@@ -59,14 +59,14 @@ def test_a_key_that_comes_too_late_is_told_at_once_and_counted() -> None:
 def test_a_key_that_does_not_say_when_waits_for_nothing(occurred_at: str | None) -> None:
     buffer = KeyBuffer(0.06)
     buffer.push(pressed("1"), now=1.0)
-    message = messages.Dtmf(sequence_number="5", stream_id="S", occurred_at=occurred_at, dtmf=DtmfBody("2"))
+    message = messages.Dtmf(sequence_number=5, stream_id="S", occurred_at=occurred_at, dtmf=DtmfBody("2"))
     assert digits(buffer.push(message, now=1.01)) == "12"
 
 
 def test_times_with_and_without_a_zone_can_be_compared() -> None:
     buffer = KeyBuffer(0.06)
     for digit, occurred_at in (("2", "2026-11-20T11:00:01.5+01:00"), ("1", "2026-11-20T10:00:01")):
-        message = messages.Dtmf(sequence_number="5", stream_id="S", occurred_at=occurred_at, dtmf=DtmfBody(digit))
+        message = messages.Dtmf(sequence_number=5, stream_id="S", occurred_at=occurred_at, dtmf=DtmfBody(digit))
         buffer.push(message, now=1.0)
     assert digits(buffer.flush()) == "12"
 

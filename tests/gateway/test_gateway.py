@@ -91,7 +91,7 @@ def test_an_agent_is_found_by_its_name_or_by_its_module_and_class(
 @pytest.mark.parametrize(
     ("name", "complaint"),
     [
-        ("ecko", "is no agent; want one of echo, or package.module:Class"),
+        ("ecko", "is no agent; want one of echo,.* or package.module:Class"),
         ("gateway.agents.echo", "is no agent"),
         ("gateway.nowhere:Echo", "cannot be loaded: No module named"),
         ("gateway.agents.echo:Nothing", "cannot be loaded: .* has no attribute 'Nothing'"),

@@ -1,10 +1,11 @@
 import io
 import json
+import logging
 import sys
 
 import pytest
 
-from gateway.logs import make_log
+from gateway.logs import log_of_libraries, make_log
 
 
 class Terminal(io.StringIO):
@@ -77,3 +78,29 @@ def test_on_a_terminal_it_is_text_unless_json_is_asked_for(monkeypatch: pytest.M
     assert "for people" in first
     assert not first.startswith("{")
     assert json.loads(second)["event"] == "for programs"
+
+
+@pytest.mark.parametrize("style", ["json", "text"])
+def test_no_line_holds_what_is_secret_whoever_wrote_it(style: str, capsys: pytest.CaptureFixture[str]) -> None:
+    secrets = ["the first secret"]
+    log = make_log(style="json" if style == "json" else "text", secrets=secrets)
+    secrets.append("one that came later")
+    try:
+        raise KeyError("+15550100002")
+    except KeyError:
+        log.exception("failed", error="the first secret, one that came later")
+    text = capsys.readouterr().err
+    assert "KeyError: '[number]'" in text
+    assert "[key], [key]" in text
+    assert not any(secret in text for secret in (*secrets, "15550100002"))
+
+
+def test_what_libraries_warn_of_goes_the_same_way(capsys: pytest.CaptureFixture[str]) -> None:
+    before = list(logging.getLogger().handlers)
+    with log_of_libraries(make_log(style="json")):
+        logging.getLogger("aiohttp.server").warning("cannot read %s", "sip:alice@example.test")
+        logging.getLogger("aiohttp.server").info("not this")
+    assert logging.getLogger().handlers == before
+    (line,) = lines(capsys)
+    assert (line["event"], line["level"], line["logger"]) == ("a library says", "warning", "aiohttp.server")
+    assert line["text"] == "cannot read sip:[number]@example.test"

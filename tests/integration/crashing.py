@@ -12,11 +12,10 @@ import sys
 from pathlib import Path
 
 from gateway.config import Address
-from gateway.control.app import listen, make_app
+from gateway.control.app import listen, make_webhook_app
 from gateway.control.dispatcher import EventDispatcher
 from gateway.control.inbox import Inbox
 from gateway.control.webhooks import WebhookReceiver
-from gateway.directory import CallDirectory
 from gateway.gateway import loop_factory
 from gateway.logs import make_log
 from gateway.protocol.events import Event
@@ -40,15 +39,7 @@ async def main(folder: Path, public_key: str, mode: str) -> None:
         inbox = Inbox(store, dispatcher, log=log)
         webhooks = WebhookReceiver(inbox, keys=[load_public_key(public_key)], log=log)
         await inbox.recover()
-        app = make_app(
-            webhooks=webhooks,
-            directory=CallDirectory(),
-            store=store,
-            api_key="k" * 20,
-            ready=lambda: True,
-            counters=webhooks.counters,
-            log=log,
-        )
+        app = make_webhook_app(webhooks, ready=lambda: True)
         async with listen(app, Address("127.0.0.1", 0)) as address:
             sys.stdout.write(f"ready http://{address}\n")
             sys.stdout.flush()

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from structlog.typing import FilteringBoundLogger
 
 from gateway.sinks.recorder.complete import Completion
@@ -75,7 +76,9 @@ class Completer:
         """A recording has stopped before its call has."""
         problem = recording.problems[0]
         self._logged(recording).error("recording stopped", problem=problem)
-        self._tell(RecordingFailed(recording.folder.name, recording.info.call_control_id, problem))
+        failed = RecordingFailed(recording.folder.name, recording.info.call_control_id, problem)
+        recording.info.publish("recording.failed", _event_data(failed))
+        self._tell(failed)
 
     def _do(self, job: Callable[[], Any], then: Callable[[asyncio.Future[Any]], None]) -> asyncio.Future[Any]:
         done = asyncio.wrap_future(self._thread.submit(job))
@@ -108,15 +111,15 @@ class Completer:
             self.finished += 1
             log.info("recording finished", duration=round(recording.duration, 3), ended=recording.ended)
         if recording.written:
-            self._tell(
-                RecordingSaved(
-                    recording_id=recording.folder.name,
-                    call_control_id=recording.info.call_control_id,
-                    file=recording.file_name,
-                    duration=recording.duration,
-                    problems=tuple(recording.problems),
-                )
+            saved = RecordingSaved(
+                recording_id=recording.folder.name,
+                call_control_id=recording.info.call_control_id,
+                file=recording.file_name,
+                duration=recording.duration,
+                problems=tuple(recording.problems),
             )
+            recording.info.publish("recording.saved", _event_data(saved))
+            self._tell(saved)
 
     def _recovered(self, done: "asyncio.Future[Recovered | None]") -> None:
         recovered = done.result()
@@ -135,6 +138,13 @@ class Completer:
     def _tell(self, event: RecordingEvent) -> None:
         if self._on_event is not None:
             self._on_event(event)
+
+
+def _event_data(event: RecordingEvent) -> dict[str, Any]:
+    """As whoever follows the call gets it, who knows which call it is."""
+    data = msgspec.structs.asdict(event)
+    del data["call_control_id"]
+    return data
 
 
 def _list(folder: Path) -> list[Path]:

@@ -13,12 +13,18 @@ from nacl.signing import SigningKey
 from yarl import URL
 
 from gateway.config import Address
-from gateway.control.app import listen, make_app
+from gateway.control.app import listen, make_app, make_webhook_app
+from gateway.control.decider import Decider
 from gateway.control.dispatcher import EventDispatcher
 from gateway.control.inbox import Inbox
-from gateway.control.policy import AnswerAndStream
+from gateway.control.policy import CallPolicy
+from gateway.control.scopes import ApiKeys, Scope
+from gateway.control.sse import EventStreams
+from gateway.control.v1_calls import CallsApi
+from gateway.control.v2_api import V2Api
 from gateway.control.webhooks import MAX_WEBHOOK_BYTES, WebhookReceiver
 from gateway.directory import CallDirectory
+from gateway.feed import CallFeed
 from gateway.lifecycle import HungUp, Initiated
 from gateway.protocol.commands import StreamingStart
 from gateway.protocol.signature import sign
@@ -28,6 +34,7 @@ from tests.gateway.control.conftest import Log, settle, webhook
 from tests.gateway.store.template import database_in
 
 API_KEY = "the-key-of-the-gateway"
+READ_KEY, CONTROL_KEY = "a-key-that-only-reads", "a-key-that-acts-on-calls"
 AUTHORIZED = {"Authorization": f"Bearer {API_KEY}"}
 TELNYX_KEY = SigningKey(bytes(range(32)))
 NOW = 1_763_640_000.0
@@ -40,8 +47,15 @@ class World:
     def __init__(self, store: Store, log: Log) -> None:
         self.ready = True
         self.store = store
-        self.directory = CallDirectory(clock=lambda: NOW)
-        policy = AnswerAndStream(None, self.directory, stream=lambda _: StreamingStart(), log=log.logger)
+        self.now = NOW
+        self.directory = CallDirectory(clock=lambda: self.now)
+        policy = CallPolicy(
+            None,
+            self.directory,
+            decider=Decider(log=log.logger),
+            stream=lambda _: StreamingStart(),
+            log=log.logger,
+        )
         self.dispatcher = EventDispatcher(policy.handle, log=log.logger)
         self.webhooks = WebhookReceiver(
             Inbox(store, self.dispatcher, log=log.logger),
@@ -50,15 +64,18 @@ class World:
             clock=lambda: NOW,
         )
         self.counters: Callable[[], Mapping[str, Any]] = self.webhooks.counters
+        self.feed = CallFeed(clock=lambda: NOW)
+        self.streams = EventStreams(self.feed)
+        calls = CallsApi(self.directory, store, self.streams, lambda: self.counters())
         self.app = make_app(
             webhooks=self.webhooks,
-            directory=self.directory,
-            store=store,
-            api_key=API_KEY,
+            v1=calls.routes(),
+            v2=V2Api(None, self.directory, offers=None, bind=None),
+            keys=ApiKeys([(Scope.ADMIN, API_KEY), (Scope.CONTROL, CONTROL_KEY), (Scope.READ, READ_KEY)]),
             ready=lambda: self.ready,
-            counters=lambda: self.counters(),
             log=log.logger,
         )
+        self.app.on_shutdown.append(self.streams.close)
 
 
 @pytest_asyncio.fixture
@@ -103,6 +120,7 @@ async def test_a_signed_webhook_shows_up_as_a_call(client: Client, world: World)
                 "media": None,
             }
         ],
+        "next_cursor": None,
         "counters": world.webhooks.counters(),
     }
     assert answer["counters"]["webhooks_verified"] == 1
@@ -169,19 +187,123 @@ async def test_the_scheme_may_be_in_any_case(client: Client) -> None:
         assert response.status == 200
 
 
-async def test_calls_come_newest_first_running_before_ended_and_up_to_the_limit(client: Client, world: World) -> None:
+async def page(client: Client, query: str) -> tuple[list[str], str | None]:
+    """The ids of the calls on a page, and where it goes on."""
+    async with client.get(f"/v1/calls{query}", headers=AUTHORIZED) as response:
+        assert response.status == 200
+        answer = await response.json()
+        return [call["call_control_id"] for call in answer["calls"]], answer["next_cursor"]
+
+
+async def all_pages(client: Client, query: str) -> list[str]:
+    """The ids of all calls, page by page."""
+    ids, cursor = await page(client, query)
+    while cursor is not None:
+        more, cursor = await page(client, f"{query}&cursor={cursor}")
+        ids += more
+    return ids
+
+
+async def test_calls_come_newest_first_and_page_by_page(client: Client, world: World) -> None:
     for number in range(150):
+        world.now = NOW + number // 3  # so that several begin in the same moment
+        world.directory.tell(f"v3:{number:03}", Initiated())
+    newest = [f"v3:{number:03}" for number in range(149, -1, -1)]
+    assert (await page(client, ""))[0] == newest[:100]
+    assert (await page(client, "?limit=2"))[0] == newest[:2]
+    assert await page(client, "?limit=150") == (newest, None)
+    assert await all_pages(client, "?limit=7") == newest
+
+
+async def test_pages_hold_what_only_memory_and_what_only_the_store_knows(client: Client, world: World) -> None:
+    for number in range(20):
+        past = CallDirectory(clock=lambda at=NOW + number: at)  # type: ignore[misc]
+        record = past.tell(f"v3:{number:03}", Initiated(), HungUp())
+        if number % 2:
+            world.store.save_call(record.call_control_id, lambda r=record: ("ended", r.started_at, r.freeze()))  # type: ignore[misc]
+        if number % 4 != 1:
+            world.now = NOW + number
+            world.directory.tell(record.call_control_id, Initiated(), *([HungUp()] if number % 2 else []))
+    await world.store.flush()
+    newest = [f"v3:{number:03}" for number in range(19, -1, -1)]
+    assert await all_pages(client, "?limit=3") == newest
+    assert await all_pages(client, "?limit=3&live=false") == newest[0::2]
+    assert set(await all_pages(client, "?limit=3&live=true")) == set(newest[1::2])
+
+
+async def test_calls_that_come_while_pages_are_read_shift_nothing(client: Client, world: World) -> None:
+    for number in range(4):
+        world.now = NOW + number
         world.directory.tell(f"v3:{number}", Initiated())
-    world.directory.tell("v3:149", HungUp())
+    ids, cursor = await page(client, "?limit=2")
+    world.now = NOW + 9
+    world.directory.tell("v3:9", Initiated())
+    world.directory.tell("v3:3", HungUp())
+    more, _ = await page(client, f"?limit=2&cursor={cursor}")
+    assert ids + more == ["v3:3", "v3:2", "v3:1", "v3:0"]
 
-    async def ids(query: str) -> list[str]:
-        async with client.get(f"/v1/calls{query}", headers=AUTHORIZED) as response:
-            return [call["call_control_id"] for call in (await response.json())["calls"]]
 
-    newest = [f"v3:{number}" for number in range(148, -1, -1)]
-    assert await ids("") == newest[:100]
-    assert await ids("?limit=2") == newest[:2]
-    assert await ids("?limit=1000") == [*newest, "v3:149"]
+async def test_a_record_that_cannot_be_read_is_shown_as_such_and_hides_no_other(client: Client, world: World) -> None:
+    world.store.save_call("v3:broken", lambda: ("ended", NOW, b"{"))
+    world.directory.tell("v3:a", Initiated())
+    await world.store.flush()
+    async with client.get("/v1/calls", headers=AUTHORIZED) as response:
+        calls = (await response.json())["calls"]
+    assert [call["call_control_id"] for call in calls] == ["v3:broken", "v3:a"]
+    assert "cannot be read" in calls[0]["problems"][0]
+
+
+CURSORS = ["", "x", "bm9uc2Vuc2U", "W10", "WzEsMl0", "W05hTiwiYSJd", "WzFlOTk5LCJhIl0", "\u0661", "A" * 5000]
+
+
+@pytest.mark.parametrize("query", [{"cursor": cursor} for cursor in CURSORS] + [{"live": "maybe"}, {"live": ""}])
+async def test_a_query_that_is_wrong_is_refused(client: Client, query: dict[str, str]) -> None:
+    async with client.get("/v1/calls", params=query, headers=AUTHORIZED) as response:
+        assert response.status == 400
+        assert next(iter(query)) in (await problem_of(response))["detail"]
+
+
+@pytest.mark.parametrize(
+    ("key", "method", "path", "status"),
+    [
+        (READ_KEY, "GET", "/v1/calls", 200),
+        (READ_KEY, "GET", "/v1/calls/v3:a", 200),
+        (READ_KEY, "POST", "/v1/calls", 403),
+        (CONTROL_KEY, "POST", "/v1/calls", 405),
+        (READ_KEY, "GET", "/v2/calls/v3:a", 503),
+        (READ_KEY, "POST", "/v2/calls", 403),
+        (READ_KEY, "PUT", "/v2/calls/v3:a/actions/client_state_update", 403),
+        (READ_KEY, "GET", "/v2/phone_numbers", 403),
+        (CONTROL_KEY, "POST", "/v2/calls/v3:a/actions/hangup", 503),
+        (CONTROL_KEY, "POST", "/v2/calls/v3:a/actions/unheard_of", 503),
+        (CONTROL_KEY, "GET", "/v2/phone_numbers", 403),
+        (CONTROL_KEY, "DELETE", "/v2/calls/v3:a", 403),
+        (API_KEY, "GET", "/v2/phone_numbers", 503),
+    ],
+)
+async def test_a_key_may_do_what_its_scope_says(
+    client: Client, world: World, key: str, method: str, path: str, status: int
+) -> None:
+    world.directory.tell("v3:a", Initiated())
+    async with client.request(method, path, headers={"Authorization": f"Bearer {key}"}) as response:
+        assert response.status == status
+        answer = json.loads(await response.text())
+    if status == 403:
+        detail = answer["errors"][0]["detail"] if path.startswith("/v2") else answer["detail"]
+        assert "want a key of scope" in detail
+        assert key not in detail
+
+
+async def test_webhooks_may_have_an_address_of_their_own_with_nothing_else_on_it(client: Client, world: World) -> None:
+    body = webhook("call.initiated", {"call_control_id": "v3:a"})
+    app = make_webhook_app(world.webhooks, ready=lambda: True)
+    async with TestClient[web.Request, web.Application](TestServer(app)) as outside:
+        async with outside.post("/webhooks/telnyx", data=body, headers=sign(body, key=TELNYX_KEY, now=NOW)) as response:
+            assert response.status == 200
+        for path, status in (("/healthz", 200), ("/readyz", 200), ("/v1/calls", 404), ("/v2/calls", 404), ("/", 404)):
+            async with outside.get(path, headers=AUTHORIZED) as response:
+                assert response.status == status
+    await settle(world.dispatcher)
 
 
 async def test_a_call_is_shown_with_its_commands(client: Client, world: World) -> None:
@@ -200,6 +322,16 @@ async def test_a_call_is_shown_with_its_commands(client: Client, world: World) -
             "code": "",
         }
     ]
+
+
+async def test_what_was_said_in_a_call_is_shown(client: Client, world: World) -> None:
+    world.directory.tell("v3:a", Initiated())
+    said = {"text": "hello", "start": 1.0, "end": 1.5, "final": True, "track": "inbound"}
+    world.store.save_segment("v3:a", said)
+    async with client.get("/v1/calls/v3:a/transcript", headers=AUTHORIZED) as response:
+        assert await response.json() == {"segments": [said]}
+    async with client.get("/v1/calls/v3:b/transcript", headers=AUTHORIZED) as response:
+        assert response.status == 404
 
 
 async def test_a_call_that_only_the_store_knows_is_shown(client: Client, world: World) -> None:
@@ -226,6 +358,14 @@ async def test_a_wrong_limit_is_refused(client: Client, limit: str) -> None:
     async with client.get("/v1/calls", params={"limit": limit}, headers=AUTHORIZED) as response:
         assert response.status == 400
         assert "want 1 to 1000" in (await problem_of(response))["detail"]
+
+
+@pytest.mark.parametrize("call", ["..%2f..%2fmetrics", "%2e%2e%2f", "v3:a%00", "v3:a%0d%0aX:%20y", "%ff", "a" * 513])
+@pytest.mark.parametrize("rest", ["", "/events"])
+async def test_an_id_that_is_a_trick_leads_nowhere(client: Client, call: str, rest: str) -> None:
+    async with client.get(URL(f"/v1/calls/{call}{rest}", encoded=True), headers=AUTHORIZED) as response:
+        assert response.status == 404
+        await problem_of(response)
 
 
 @pytest.mark.parametrize("path", ["/v1/calls/v3:unknown", "/v1/calls/v3:a%2F..", "/v1/nothing", "/v1", "/", "/nothing"])

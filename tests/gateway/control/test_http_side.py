@@ -168,3 +168,16 @@ async def test_what_an_earlier_process_left_is_done_before_anything_new(tmp_path
             assert [(one["action"], one["status"]) for one in answer["commands"]] == [("answer", 200)]
             _, answer = await side.get("/v1/calls")
             assert answer["counters"]["commands_accepted"] == 1
+
+
+async def test_what_telnyx_transcribes_is_kept_with_its_call_and_not_logged(tmp_path: Path, log: Log) -> None:
+    async with opened(tmp_path, log) as side:
+        await side.post("call.initiated")
+        for event_id, text, final in (("2", "my card", False), ("3", "my card is green", True)):
+            said = {"transcript": text, "is_final": final, "confidence": 0.7, "transcription_track": "inbound"}
+            assert await side.post("call.transcription", event_id=event_id, transcription_data=said) == 200
+        async with asyncio.timeout(5):
+            while not (segments := (await side.get("/v1/calls/v3:a/transcript"))[1]["segments"]):  # noqa: ASYNC110 - HTTP
+                await asyncio.sleep(0.01)
+    assert [(segment["text"], segment["transcriber"]) for segment in segments] == [("my card is green", "telnyx")]
+    assert "my card" not in str(log.lines)

@@ -10,11 +10,15 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from gateway.control.client import CallControl
-from gateway.control.policy import AnswerAndStream
+from gateway.control.decider import Decider
+from gateway.control.policy import CallPolicy
 from gateway.control.retry import RetryPolicy
+from gateway.control.routes import load_routes
+from gateway.decision import Decision
 from gateway.directory import CallDirectory, CallRecord
+from gateway.errors import AdmissionError
 from gateway.lifecycle import CallState, HungUp, Initiated, MediaSocket, SocketStage, StreamRequested
-from gateway.protocol.commands import StreamingStart
+from gateway.protocol.commands import ForkStart, StreamingStart
 from gateway.protocol.events import Event
 from tests.gateway.control.conftest import Log, an_event
 
@@ -36,10 +40,16 @@ class World:
         self.answer.set()
         self.directory = CallDirectory(clock=lambda: 1000.0)
         self.log = log
-        self.policy = AnswerAndStream(
-            control, self.directory, stream=stream, log=log.logger, **{"first_pause": 0.01, **options}
-        )
+        self.forked: list[str] = []
+        options = {"decider": Decider(log=log.logger), "fork": self.fork, "first_pause": 0.01, **options}
+        self.policy = CallPolicy(control, self.directory, stream=stream, log=log.logger, **options)
         self._number = 0
+
+    async def fork(self, call_control_id: str) -> ForkStart:
+        if self.forked:
+            raise AdmissionError("no_port", 503, "no UDP port is free")
+        self.forked.append(call_control_id)
+        return ForkStart(rx="udp:192.0.2.1:4000", tx="udp:192.0.2.1:4002")
 
     async def telnyx(self, request: web.Request) -> web.Response:
         body = await request.json()
@@ -322,3 +332,110 @@ async def test_without_a_client_events_are_recorded_by_a_plain_call(log: Log) ->
     world.policy.resume()
     assert [record.state for record in world.directory] == [CallState.ANSWERED]
     assert [record.problems for record in world.directory] == [[]]
+
+
+# --- decisions ------------------------------------------------------------------------------------------------------
+
+
+def ruled(log: Log, *tables: dict[str, Any]) -> Decider:
+    return Decider(load_routes(tables), log=log.logger)
+
+
+async def test_a_call_that_is_to_be_rejected_is_rejected_once(log: Log) -> None:
+    async with a_world(log, decider=ruled(log, {"to": "+1555*", "action": "reject", "cause": "USER_BUSY"})) as world:
+        for _ in range(2):
+            record = await world.tell("call.initiated", direction="incoming", to="+15550100002")
+        assert world.commands == [("/v2/calls/v3:a/actions/reject", {"cause": "USER_BUSY"})]
+        assert record.problems == []
+        assert (await world.tell("call.hangup", hangup_cause="call_rejected")).state is CallState.ENDED
+
+
+async def test_a_rejection_that_was_refused_is_a_problem_and_not_tried_again(log: Log) -> None:
+    async with a_world(log, decider=ruled(log, {"action": "reject"})) as world:
+        world.refusals = [(422, "90015")]
+        for _ in range(2):
+            record = await world.tell("call.initiated", direction="incoming")
+        assert world.actions == ["reject"]
+        assert record.problems == ["reject: HTTP 422 90015 no: really"]
+
+
+@pytest.mark.parametrize("event_type", ["call.initiated", "call.answered"])
+async def test_a_call_that_is_to_be_ignored_is_only_recorded(log: Log, event_type: str) -> None:
+    async with a_world(log, decider=ruled(log, {"action": "ignore"})) as world:
+        await world.tell(event_type, direction="incoming")
+        assert world.commands == []
+
+
+async def test_a_call_without_media_is_answered_and_no_more(log: Log) -> None:
+    async with a_world(log, decider=ruled(log, {"media": "none"})) as world:
+        await world.tell("call.initiated", direction="incoming")
+        await world.tell("call.answered")
+        assert world.actions == ["answer"]
+
+
+async def test_a_call_that_is_to_be_forked_is_forked_into_ports_opened_for_it(log: Log) -> None:
+    async with a_world(log, decider=ruled(log, {"media": "fork"})) as world:
+        await world.tell("call.initiated", direction="incoming")
+        record = await world.tell("call.answered")
+        fork = {"rx": "udp:192.0.2.1:4000", "tx": "udp:192.0.2.1:4002"}
+        assert world.commands[1:] == [("/v2/calls/v3:a/actions/fork_start", fork)]
+        assert (record.state, world.forked) == (CallState.STREAM_REQUESTED, ["v3:a"])
+
+
+async def test_a_fork_for_which_there_is_no_room_is_a_problem_of_its_call(log: Log) -> None:
+    async with a_world(log, decider=ruled(log, {"media": "fork"})) as world:
+        world.forked = ["another"]
+        for _ in range(2):
+            record = await world.tell("call.answered")
+        assert world.actions == []
+        assert record.problems == ["fork_start: no UDP port is free"]
+        assert [line["event"] for line in world.warnings()] == ["fork not opened"]
+
+
+async def test_a_call_answered_before_it_was_announced_was_dialled(log: Log) -> None:
+    rules = ({"direction": "incoming", "action": "ignore"}, {"direction": "outgoing", "name": "dialled"})
+    async with a_world(log, decider=ruled(log, *rules)) as world:
+        record = await world.tell("call.answered")
+        await world.tell("call.initiated", direction="outgoing")
+        assert record.life.decision == Decision(rule="dialled")
+        assert world.actions == ["streaming_start"]
+
+
+async def test_a_policy_is_asked_once_and_its_answer_outlives_the_process(log: Log) -> None:
+    asked: list[str | None] = []
+
+    async def policy(event: Any) -> Decision:
+        asked.append(event.payload.to)
+        await asyncio.sleep(0)
+        return Decision(codec="L16", agent="echo")
+
+    decider = Decider(policy=policy, log=log.logger)
+    async with a_world(log, decider=decider) as world:
+        for event_type in ("call.initiated", "call.initiated"):
+            record = await world.tell(event_type, direction="incoming", to="+15550100002")
+        assert world.actions == ["answer"]
+        frozen = record.freeze()
+    async with a_world(log, decider=decider) as world:
+        world.directory.restore(CallRecord.thaw("v3:a", frozen), longest_call=1e9)
+        record = await world.tell("call.answered")
+        assert record.life.decision == Decision(codec="L16", agent="echo", rule="policy")
+        assert world.actions == ["streaming_start"]
+    assert asked == ["+15550100002"]
+
+
+async def test_a_call_that_an_earlier_process_did_not_decide_over_waits_for_its_event(log: Log) -> None:
+    async with a_world(log, decider=ruled(log, {"to": "+1*", "action": "ignore"})) as world:
+        world.directory.tell("v3:a", Initiated("incoming"))
+        world.policy.resume()
+        await asyncio.sleep(0.02)
+        assert world.commands == []
+        await world.tell("call.initiated", direction="incoming", to="+44")
+        assert world.actions == ["answer"]
+
+
+async def test_what_was_decided_is_logged_by_its_rule_without_numbers(log: Log) -> None:
+    async with a_world(log, decider=ruled(log, {"name": "sales", "to": "+1555*"})) as world:
+        await world.tell("call.initiated", direction="incoming", to="+15550100002")
+    (line,) = [line for line in log.lines if line["event"] == "call decided"]
+    assert (line["rule"], line["action"], line["media"]) == ("sales", "answer", "stream")
+    assert "+1555" not in str(log.lines)

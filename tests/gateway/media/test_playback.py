@@ -1,6 +1,7 @@
 """The playback ledger: what it says became of each utterance, held against an ear that heard it."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ RATE, FRAME = 8000, 160
 class Stage:
     """A playout, the wire and the ear at its other end, on a clock of their own."""
 
-    def __init__(self, *, latency: float = 0.0, deaf: bool = False, lead: float = 0.16, **options: float) -> None:
+    def __init__(self, *, latency: float = 0.0, deaf: bool = False, lead: float = 0.16, **options: Any) -> None:
         self.now = 50.0
         self.finished: list[PlaybackFinished] = []
         self.ledger = PlaybackLedger(RATE, on_finished=self.note, max_entries=3)

@@ -1,12 +1,13 @@
-"""What the tests of the media port share: both event loops, as their transports differ, and a log that is kept."""
+"""What the tests of the media port share: both event loops and both transports, and a log that is kept."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 
 from tests.gateway.control.conftest import Log as Log
 from tests.gateway.control.conftest import log as log
+from tests.gateway.server import chosen
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
@@ -19,3 +20,10 @@ def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> M
     except ImportError:
         return {"asyncio": asyncio.new_event_loop}
     return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+
+
+@pytest.fixture(params=["websockets", "picows"])
+def transport(request: pytest.FixtureRequest) -> Iterator[str]:
+    """What drives the media sockets of the test: each of the transports in turn."""
+    with chosen.using(request.param):
+        yield request.param

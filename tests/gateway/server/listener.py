@@ -5,13 +5,14 @@ import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from gateway.config import Address
 from gateway.errors import AdmissionError
 from gateway.server.transport import Handshake, Limits, Link, SocketCounters
 from gateway.server.websocket import WebSocketConnection
 from tests.gateway.control.conftest import Log
+from tests.gateway.server import chosen
 from tests.gateway.server.wire import PATIENCE, RawClient, upgrade
 
 
@@ -42,11 +43,51 @@ class RecordingSession:
         self._listener.changed.set()
 
 
-class _NoSocket(asyncio.Transport):
-    """Takes everything and sends it nowhere."""
+class ByHand(asyncio.Transport):
+    """A connection that goes nowhere: the test hands the octets to whatever reads it, and what is sent is kept."""
 
-    def write(self, data: object) -> None:
-        del data
+    def __init__(self, protocol: asyncio.Protocol) -> None:
+        self.sent = b""
+        self._paused = False
+        self._protocol: asyncio.BaseProtocol = protocol
+        self._socket = socket.socket()
+        super().__init__({"socket": self._socket})
+        protocol.connection_made(self)
+
+    async def receive(self, data: bytes) -> None:
+        """Give octets to the protocol as they would come from a socket."""
+        while data:
+            protocol, size = self._protocol, len(data)
+            if isinstance(protocol, asyncio.BufferedProtocol):
+                buffer = memoryview(protocol.get_buffer(-1))
+                size = min(size, len(buffer))
+                buffer[:size] = data[:size]
+                protocol.buffer_updated(size)
+            else:
+                cast("asyncio.Protocol", protocol).data_received(data)
+            data = data[size:]
+            while self._paused:  # noqa: ASYNC110 - it sets no event, and is never long about it
+                await asyncio.sleep(0)
+
+    def end(self) -> None:
+        """The connection is gone."""
+        self._protocol.connection_lost(None)
+        self._socket.close()
+
+    def pause_reading(self) -> None:
+        self._paused = True
+
+    def resume_reading(self) -> None:
+        self._paused = False
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self._protocol = protocol
+
+    def get_write_buffer_size(self) -> int:
+        return 1  # so that nobody writes past it
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.sent += data
 
     def can_write_eof(self) -> bool:
         return False
@@ -91,6 +132,7 @@ class Listener:
         self._limits = limits or Limits()
         self._refuse = refuse
         self._send_buffer = send_buffer
+        self._transport = chosen.transport()
         self._server: asyncio.Server
 
     async def __aenter__(self) -> Self:
@@ -99,7 +141,7 @@ class Listener:
         listening = socket.create_server(("127.0.0.1", 0))
         if self._send_buffer is not None:  # inherited by the sockets that are accepted
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self._send_buffer)
-        self._server = await loop.create_server(self._connection, sock=listening)
+        self._server = await self._transport.create_server(self._connection, sock=listening)
         return self
 
     async def __aexit__(self, exc_type: object, *_: object) -> None:
@@ -127,12 +169,15 @@ class Listener:
         (session,) = self.sessions
         return session
 
-    def by_hand(self) -> WebSocketConnection:
-        """A connection without a socket, which has had its upgrade: the test hands it the octets."""
-        connection = self._connection()
-        connection.connection_made(_NoSocket())
-        connection.data_received(upgrade())
-        return connection
+    @asynccontextmanager
+    async def by_hand(self) -> AsyncIterator[ByHand]:
+        """A connection without a socket, which has had its upgrade; it ends behind the block."""
+        connection = ByHand(self._connection())
+        try:
+            await connection.receive(upgrade())
+            yield connection
+        finally:
+            connection.end()
 
     def lines(self, event: str) -> list[dict[str, Any]]:
         """What was logged with this text, without `event` and `peer`."""
@@ -166,7 +211,7 @@ class Listener:
         assert self.session.told == list(what)
 
     def _connection(self) -> WebSocketConnection:
-        return WebSocketConnection(
+        return self._transport.connection(
             admit=self._admit,
             limits=self._limits,
             clock=time.monotonic,

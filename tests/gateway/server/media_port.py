@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -23,6 +23,7 @@ from gateway.server.media_server import MediaServer
 from gateway.server.transport import Limits
 from gateway.sinks.base import SinkFactory
 from tests.gateway.control.conftest import Log
+from tests.gateway.server import chosen
 from tests.gateway.server.wire import PATIENCE, RawClient, until
 
 PCMU = ("PCMU", 8000)
@@ -86,13 +87,15 @@ class MediaPort:
         byte_order: ByteOrderSetting,
         limits: Limits,
         options: CallOptions,
+        clock: Callable[[], float],
     ) -> None:
         self.log = log
         self.url = ""
         self.directory = CallDirectory()
-        self.admission = Admission(auth, clock=time.monotonic, grace=0.0)
+        self.admission = Admission(auth, clock=clock, grace=0.0)
         self.server = MediaServer(
             Address("127.0.0.1", 0),
+            transport=chosen.transport(),
             admission=self.admission,
             directory=self.directory,
             options=options,
@@ -101,7 +104,7 @@ class MediaPort:
             start_timeout=start_timeout,
             reconnect_grace=reconnect_grace,
             byte_order=byte_order,
-            clock=time.monotonic,
+            clock=clock,
             log=log.logger,
         )
 
@@ -174,6 +177,7 @@ async def media_port(
     agent: AgentFactory | None = Echo,
     sinks: Mapping[str, SinkFactory] | None = None,
     max_duration: float = 60.0,
+    clock: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[MediaPort]:
     """Run a media server; whatever is raised into the event loop meanwhile fails the test."""
     errors: list[dict[str, Any]] = []
@@ -187,6 +191,7 @@ async def media_port(
         byte_order=byte_order,
         limits=limits or Limits(close_timeout=0.5),
         options=CallOptions(sinks=sinks or {}, agent=agent, max_duration=max_duration, agent_grace=0.05),
+        clock=clock,
     )
     async with port.server:
         port.url = port.server.url

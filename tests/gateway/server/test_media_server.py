@@ -15,6 +15,8 @@ from tests.gateway.control.conftest import Log
 from tests.gateway.server.media_port import media_port
 from tests.gateway.server.wire import until
 
+pytestmark = pytest.mark.usefixtures("transport")
+
 SOUND = encode_ulaw(noise(160))
 
 

@@ -13,6 +13,8 @@ from tests.gateway.control.conftest import Log
 from tests.gateway.server.media_port import Caller, media_port
 from tests.gateway.server.wire import RawClient, close_frame, until, upgrade
 
+pytestmark = pytest.mark.usefixtures("transport")
+
 SOUND = encode_ulaw(noise(160))
 
 

@@ -11,6 +11,8 @@ from tests.gateway.control.conftest import Log
 from tests.gateway.server.listener import Listener
 from tests.gateway.server.wire import CLOSE, PING, PONG, TEXT, close_frame, frame
 
+pytestmark = pytest.mark.usefixtures("transport")
+
 SHORT = Limits(close_timeout=0.1)
 LIVELY = Limits(ping_interval=0.1, ping_timeout=0.1)
 SLOW_READER = Limits(write_timeout=0.15)
@@ -81,6 +83,31 @@ async def test_what_comes_after_the_end_in_a_segment_of_its_own_is_not_told(log:
         client.half_close()
         await port.until(lambda: not port.connections)
         assert [type(item) for item in port.session.told] == [str, tuple]
+
+
+@pytest.mark.parametrize("fault", [frame(TEXT, b"x", masked=False), close_frame(1001), frame(TEXT, b"\xff")])
+async def test_a_fault_behind_a_close_frame_is_none(log: Log, fault: bytes) -> None:
+    async with Listener(log) as port, port.upgraded() as client:
+        await client.send(frame(TEXT, b"last") + close_frame(1000, "bye") + fault + fault)
+        assert await client.closed_with() == (1000, "bye")
+        assert await client.rest() == b""
+        client.half_close()
+        await port.told("open", "last", (1000, "bye"))
+    assert port.counters.failed == port.counters.dropped == {}
+
+
+async def test_who_breaks_a_rule_instead_of_closing_gets_no_second_close_frame(log: Log) -> None:
+    async with (
+        Listener(log, on_open=lambda link: link.close(CloseCode.GOING_AWAY, "")) as port,
+        port.upgraded() as client,
+    ):
+        assert await client.closed_with() == (1001, "")
+        await client.send(frame(PING, b"?") + frame(TEXT, b"x", masked=False))
+        assert await client.frame() == (PONG, b"?")
+        assert await client.rest() == b""
+        client.half_close()
+        await port.told("open", (1001, ""))
+    assert port.counters.failed == port.counters.dropped == {}
 
 
 @pytest.mark.parametrize("code", [CloseCode.NORMAL, CloseCode.POLICY_VIOLATION, CloseCode.REPLACED])

@@ -10,6 +10,8 @@ from tests.gateway.control.conftest import Log
 from tests.gateway.server.listener import Listener
 from tests.gateway.server.wire import PING, PONG, TEXT, close_frame, frame, upgrade
 
+pytestmark = pytest.mark.usefixtures("transport")
+
 SHORT = Limits(handshake_timeout=0.1, close_timeout=0.1)
 NOT_ADMITTED = AdmissionError("bad_token", 403, "the token is not good")
 

@@ -12,6 +12,8 @@ from tests.gateway.control.conftest import Log
 from tests.gateway.server.listener import Listener
 from tests.gateway.server.wire import BINARY, CLOSE, CONT, PING, PONG, TEXT, close_frame, frame
 
+pytestmark = pytest.mark.usefixtures("transport")
+
 SMALL = Limits(max_message_bytes=1024)
 EURO = "€".encode()
 
@@ -95,11 +97,9 @@ async def test_however_a_conversation_is_cut_it_is_understood(data: st.DataObjec
         texts.append(octets.decode())
     cuts = sorted(data.draw(st.lists(st.integers(0, len(conversation)), max_size=8)))
     port = Listener(Log(structlog.get_logger(), []))
-    connection = port.by_hand()
-    for start, end in pairwise([0, *cuts, len(conversation)]):
-        if end > start:
-            connection.data_received(conversation[start:end])
-    connection.connection_lost(None)
+    async with port.by_hand() as connection:
+        for start, end in pairwise([0, *cuts, len(conversation)]):
+            await connection.receive(conversation[start:end])
     assert port.session.told == ["open", *texts, (1006, "")]
 
 
@@ -112,6 +112,13 @@ async def test_fragments_are_put_together_and_what_stands_between_them_is_answer
         await client.send(frame(CONT, EURO[2:] + b"b"))
         await client.send(frame(TEXT, b"whole"))
         await port.told("open", "a€b", "whole")
+
+
+async def test_a_pong_comes_before_the_answer_to_a_text_that_stood_behind_the_ping(log: Log) -> None:
+    async with Listener(log, on_text=echo) as port, port.upgraded() as client:
+        await client.send(frame(TEXT, b"a", fin=False) + frame(PING, b"?") + frame(CONT, b"b"))
+        assert await client.frame() == (PONG, b"?")
+        assert await client.frame() == (TEXT, b"ab")
 
 
 @pytest.mark.parametrize("payload", [b"", b"x" * 125])

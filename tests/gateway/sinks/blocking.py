@@ -17,7 +17,8 @@ __all__ = ["ShortLived", "Told"]
 class Told:
     """Remembers its frames; the stream's parameters say when it is to do something else.
 
-    `raise`, `exit`, `hang` and `die` name a frame. `refuse` and `speechless` are for its opening and its description.
+    `raise`, `exit`, `tell`, `hang` and `die` name a frame. `refuse` and `speechless` are for its opening and its
+    description.
     """
 
     tracks: frozenset[FrameTrack] = frozenset({"inbound", "played"})
@@ -25,6 +26,7 @@ class Told:
 
     def __init__(self, info: StreamInfo) -> None:
         self.todo = info.custom_parameters
+        self.publish = info.publish
         if "refuse" in self.todo:
             raise OSError("no model")
         self.heard: list[tuple[str, int]] = []
@@ -51,6 +53,8 @@ class Told:
                 raise ValueError("enough")
             case "exit":
                 raise SystemExit(3)
+            case "tell":
+                self.publish("sound.heard", {"number": number})
             case "hang":
                 time.sleep(600)
             case "die":

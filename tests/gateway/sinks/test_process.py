@@ -51,6 +51,19 @@ async def test_a_sink_in_a_process_hears_its_tracks_and_is_opened_and_closed_the
     assert json.dumps(told)
 
 
+async def test_what_a_sink_publishes_in_a_process_is_published_here_in_its_order(processes: WorkerProcesses) -> None:
+    published: list[tuple[str, Any]] = []
+    info = stream_info(
+        custom_parameters={"2": "tell", "5": "tell", "6": "raise"},
+        publish=lambda event_type, data: published.append((event_type, data)),
+    )
+    sinks = Sinks({"sink": Told}, processes=processes)
+    async with sinks.running(info):
+        sinks.write(*frames(0, 10))
+        await until(lambda: sinks.told("sink")["state"] == "failed")
+    assert published == [("sound.heard", {"number": 2}), ("sound.heard", {"number": 5})]
+
+
 async def test_streams_share_the_process_of_their_sink_and_have_threads_of_their_own(
     processes: WorkerProcesses,
 ) -> None:

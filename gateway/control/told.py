@@ -1,0 +1,22 @@
+"""What of a webhook is told to those who follow its call."""
+
+from typing import Any, Final
+
+from gateway.feed import CallFeed
+from gateway.protocol.events import Event
+
+__all__ = ["tell_webhook"]
+
+_SECRET: Final = frozenset({"stream_url", "stream_params", "stream_auth_token"})
+"""Where a stream's token may stand, which whoever reads along must not have."""
+
+
+def tell_webhook(feed: CallFeed, event: Event) -> None:
+    """Publish an event of Telnyx under its own name: `occurred_at`, and its payload without secrets."""
+    call_control_id = event.payload.call_control_id
+    if call_control_id is None:
+        return
+    payload: dict[str, Any] = event.payload.model_dump(
+        mode="json", by_alias=True, exclude_unset=True, exclude=set(_SECRET)
+    )
+    feed.publish(call_control_id, event.event_type, {"occurred_at": event.occurred_at, "payload": payload})
