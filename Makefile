@@ -24,7 +24,7 @@ types: .venv/.dev ## strict type check
 	@$(PY) -m mypy
 
 unit: .venv/.dev ## the tests
-	@$(PY) -m pytest -q
+	@$(PY) -m pytest -q -n auto --maxprocesses 4 --dist loadfile
 
 bench-smoke: .venv/.dev ## each benchmark for a moment, to see that it runs
 	@$(PY) -m benchmarks --smoke
