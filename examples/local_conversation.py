@@ -90,7 +90,6 @@ class Switchboard(Agent):
                 await call.say(f"I have understood {department}. Goodbye.")
             await call.hangup()
             await call.wait_ended()
-            await asyncio.sleep(0.5)  # the last frames are handed over behind the end
 
 
 async def speak(text: str) -> Samples:
@@ -99,13 +98,6 @@ async def speak(text: str) -> Samples:
         pieces = [piece async for piece in speech.speak(text)]
     resampler = Resampler(speech.sample_rate, 8000)
     return np.concatenate([*(resampler.push(piece) for piece in pieces), resampler.flush()])
-
-
-def on_a_line(samples: Samples) -> Samples:
-    """The same with a telephone line's faint noise, -64 dBFS: without any, pocketsphinx often hears nothing."""
-    silence = np.zeros(4000, np.int16)
-    sound = np.concatenate((silence, samples, silence))
-    return np.clip(sound + np.random.default_rng(1).normal(0, 20, len(sound)), -32768, 32767).astype(np.int16)
 
 
 async def get(gateway: Gateway, path: str) -> Any:
@@ -121,7 +113,7 @@ async def main() -> int:
     wanted = "support"
     folder = Path("data") / time.strftime("conversation-%Y%m%d-%H%M%S")
     log = make_log("warning", "text")
-    answer = base64.b64encode(write_wav(on_a_line(await speak(wanted)), sample_rate=8000)).decode()
+    answer = base64.b64encode(write_wav(await speak(wanted), sample_rate=8000)).decode()
     async with Simulator(LOOPBACK, log=log) as simulator:
         settings = Settings(
             media_listen=LOOPBACK,

@@ -1,5 +1,6 @@
 """A transcriber that lives in a worker process, for an agent that has its call listen to it."""
 
+import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -25,10 +26,19 @@ class _Remote:
         )
         self._worker = worker
         self._frames: deque[AudioFrame] = deque()
+        self._turn = asyncio.Lock()  # the call's task hands over frames while the agent's may close
+        self._closed = False
 
     async def write(self, frame: AudioFrame) -> None:
         self._frames.append(frame)
-        await self._worker.drain(cast(Buffered, self))  # of which it uses `pop`
+        async with self._turn:
+            if not self._closed:
+                await self._worker.drain(cast(Buffered, self))  # of which it uses `pop`
+
+    async def close(self) -> None:
+        """Hand over nothing more; what is being handed over is waited for."""
+        async with self._turn:
+            self._closed = True
 
     def pop(self) -> AudioFrame | None:
         return self._frames.popleft() if self._frames else None
@@ -55,4 +65,8 @@ async def open_remote(
         if processes is None:
             processes = await stack.enter_async_context(WorkerProcesses())
         worker = await stack.enter_async_context(in_process(source, info, processes=processes))
-        yield _Remote(worker, delivery_of(source))
+        remote = _Remote(worker, delivery_of(source))
+        try:
+            yield remote
+        finally:
+            await remote.close()
