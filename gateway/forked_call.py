@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias
 
+import msgspec
 from structlog.typing import FilteringBoundLogger
 
 from audio_codecs import Codec
@@ -31,6 +32,7 @@ from gateway.media.rtp_source import Address
 from gateway.protocol.messages import Track
 from gateway.protocol.rtp import RtpFormat, parse_rtp
 from gateway.sinks.base import SinkSource, StreamInfo
+from gateway.sinks.events import event_type_of
 from gateway.sinks.fanout import FanOut
 from gateway.sinks.services import SinkServices
 
@@ -55,6 +57,7 @@ class ForkOptions:
         start_timeout: How long the first packet of sound may take.
         silence_timeout: How long no packet may come at all, of either direction.
         max_duration: Longest fork.
+        publish: Tells an event of a call, by its `call_control_id`, to everybody who follows it; must not raise.
     """
 
     sinks: Mapping[str, SinkSource]
@@ -63,6 +66,7 @@ class ForkOptions:
     start_timeout: float = 60.0
     silence_timeout: float = 30.0
     max_duration: float = 14_400.0
+    publish: Callable[[str, str, Mapping[str, Any]], None] | None = None
 
 
 class ForkedCall:
@@ -118,7 +122,12 @@ class ForkedCall:
         self._mailbox: Mailbox[ForkItem] | None = None
         self._ledger = GapLedger()
         self._sinks = FanOut(
-            options.sinks, services=options.sink_services, clock=clock, wake_at=pacer.wake_at, log=self.log
+            options.sinks,
+            services=options.sink_services,
+            clock=clock,
+            wake_at=pacer.wake_at,
+            on_event=lambda event: self.publish(event_type_of(event), msgspec.to_builtins(event)),
+            log=self.log,
         )
         self._receivers = {
             track: RtpReceiver(
@@ -141,6 +150,11 @@ class ForkedCall:
             if self.end_reason is not None:
                 self._mailbox.close()
         return self._mailbox
+
+    def publish(self, event_type: str, data: Mapping[str, Any]) -> None:
+        """See `Call.publish`."""
+        if self._options.publish is not None:
+            self._options.publish(self.call_control_id, event_type, data)
 
     async def wait_ended(self) -> EndReason:
         """Wait for the end of the fork."""
@@ -241,6 +255,7 @@ class ForkedCall:
                 custom_parameters={},
                 started_at=time.time(),
                 report=self.report,
+                publish=self.publish,
             )
             self._stirred.set()
             self._on_start(self)

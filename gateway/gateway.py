@@ -49,6 +49,7 @@ from gateway.sinks.services import SinkServices
 from gateway.sinks.watch import StallWatch
 from gateway.store.store import open_store
 from gateway.transcribe.keeping import keeping_transcripts
+from gateway.transcribe.segment import Publish
 
 __all__ = ["Gateway", "loop_factory"]
 
@@ -202,7 +203,8 @@ class Gateway:
         )
         media = CallMedia(settings, admission=self._admission, directory=directory, choices=choices, decider=decider)
         services = await self._open_sink_services(stack)
-        self.forks = media.forks = await self._open_forks(stack, directory, media, choices.sinks, services)
+        publish = keeping_transcripts(feed.publish, store)
+        self.forks = media.forks = await self._open_forks(stack, directory, media, choices.sinks, services, publish)
         control = await stack.enter_async_context(open_control(settings, store, log))
         self._warm_agents = await stack.enter_async_context(WarmAgents(log=log, limit=settings.max_calls))
         options = CallOptions(
@@ -216,7 +218,7 @@ class Gateway:
             playout_message=settings.playout_message_ms / 1000,
             reorder_window=settings.reorder_ms / 1000,
             max_duration=settings.max_call_seconds,
-            publish=keeping_transcripts(feed.publish, store),
+            publish=publish,
             command=None if control is None else control.command,
         )
         self._media = await stack.enter_async_context(
@@ -304,6 +306,7 @@ class Gateway:
         media: CallMedia,
         sinks: Mapping[str, SinkSource],
         services: SinkServices,
+        publish: Publish,
     ) -> ForkServer | None:
         """The ports of forked calls, where the settings name some."""
         settings = self.settings
@@ -316,6 +319,7 @@ class Gateway:
             start_timeout=settings.start_timeout,
             silence_timeout=settings.fork_silence_timeout,
             max_duration=settings.max_call_seconds,
+            publish=publish,
         )
         return await stack.enter_async_context(
             ForkServer(

@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 
 from audio_codecs import decode_ulaw
 from gateway.call import EndReason
+from gateway.errors import SinkError
 from gateway.forked_call import ForkedCall, ForkOptions
 from gateway.items import Dtmf
 from gateway.media.frame import AudioFrame
@@ -317,3 +318,21 @@ async def test_the_report_can_be_asked_for_before_anything_came() -> None:
     report = fork.call.report()
     assert json.loads(json.dumps(report)) == report
     assert (report["inbound_codec"], report["received"]["packets_received"]) == (None, 0)
+
+
+async def test_what_its_sinks_tell_and_what_happens_to_them_is_published() -> None:
+    class Full(ListSink):
+        def write(self, frame: AudioFrame) -> None:
+            raise SinkError("full")
+
+    events: list[tuple[str, str, Any]] = []
+    ear = ListSink()
+    fork = Fork(ear, Full(), publish=lambda *event: events.append(event))
+    async with fork.running():
+        fork.send(RtpSender().voice(voices(3)))
+        await settle()
+        ear.opened[0].publish("transcription.final", {"text": "yes"})
+    assert sorted(events) == [
+        ("v3:call", "sink.failed", {"sink": "sink 1", "error": "SinkError: full", "restart_in": None}),
+        ("v3:call", "transcription.final", {"text": "yes"}),
+    ]
