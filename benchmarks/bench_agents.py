@@ -25,11 +25,11 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import numpy as np
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
@@ -315,8 +315,8 @@ async def _bare_relay(url: str, count: int, seconds: float) -> float:
     """The same messages with nothing around them."""
     text = json.dumps({"type": "input_audio_buffer.append", "audio": base64.b64encode(_FRAME).decode()})
 
-    async def listen(socket: object) -> None:
-        async for _ in socket:  # type: ignore[attr-defined]
+    async def listen(socket: ClientConnection) -> None:
+        async for _ in socket:
             pass
 
     sockets = [await connect(url, compression=None) for _ in range(count)]
@@ -336,7 +336,7 @@ async def _bare_relay(url: str, count: int, seconds: float) -> float:
 
 async def run(arguments: argparse.Namespace) -> None:
     """Measure all cases."""
-    voices: dict[str, Callable[[], object]] = {
+    voices: dict[str, Callable[[], Awaitable[list[float]]]] = {
         "send_audio": lambda: measure_voice(_send_audio, arguments.calls, arguments.seconds),
         "play": lambda: measure_voice(_play, arguments.calls, arguments.seconds),
         "websocket": lambda: measure_program(arguments.relays, arguments.seconds),
@@ -344,7 +344,7 @@ async def run(arguments: argparse.Namespace) -> None:
     print(f"{'voice':<14} {'calls':>6} {'n':>6} {'p50 ms':>8} {'p95 ms':>8} {'p99 ms':>8} {'max ms':>8}")
     for name, measure in voices.items():
         if arguments.only in name:
-            delays: list[float] = await measure()  # type: ignore[misc]
+            delays = await measure()
             if not delays:
                 raise RuntimeError(f"{name}: nothing was said")
             points = [float(np.percentile(delays, share)) * 1000 for share in (50, 95, 99, 100)]

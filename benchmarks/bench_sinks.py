@@ -24,6 +24,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -61,9 +62,9 @@ class Waiting:
         """Take one frame."""
 
 
-def declared(**fields: object) -> SinkSource:
+def declared(**fields: Any) -> SinkSource:
     """A sink that does nothing, with this delivery."""
-    return Declared(NullSink, Delivery(**fields))  # type: ignore[arg-type]
+    return Declared(NullSink, Delivery(**fields))
 
 
 @dataclass(frozen=True, slots=True)

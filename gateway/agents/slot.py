@@ -48,7 +48,7 @@ class AgentSlot:
         make: AgentFactory | None,
         *,
         warm: WarmAgents | None = None,
-        on_failure: OnFailure = OnFailure(),  # noqa: B008 - it is frozen
+        on_failure: OnFailure,
         grace: float,
         log: FilteringBoundLogger,
     ) -> None:

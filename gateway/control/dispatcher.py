@@ -14,6 +14,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from types import TracebackType
 from typing import Final, NamedTuple, Self
 
@@ -221,7 +222,7 @@ class EventDispatcher:
                 line.busy = True
                 worker = self._tasks.create_task(self._finish(line, item, waiting), name=f"event {item.event.id}")
                 self._workers.add(worker)
-                worker.add_done_callback(lambda task, waiting=waiting: self._ended(task, waiting))  # type: ignore[misc]
+                worker.add_done_callback(partial(self._ended, waiting))
         if not line.items and not line.busy:
             line.stop()
             del self._lines[line.key]
@@ -247,7 +248,7 @@ class EventDispatcher:
         line.busy = False
         self._serve(line)
 
-    def _ended(self, worker: asyncio.Task[None], waiting: Awaitable[None]) -> None:
+    def _ended(self, waiting: Awaitable[None], worker: asyncio.Task[None]) -> None:
         self._workers.discard(worker)
         if asyncio.iscoroutine(waiting):
             waiting.close()  # it may have been cancelled before its first step
