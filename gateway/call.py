@@ -20,13 +20,12 @@ from gateway.call_options import CallOptions
 from gateway.dtmf import KeyBuffer, ToneReader
 from gateway.end_reason import EndReason
 from gateway.items import CallItem, Dtmf, MarkReached
-from gateway.media.frame import AudioFrame
 from gateway.media.pacer import Pacer
 from gateway.media.playout import MAX_QUEUED
 from gateway.media.receiver import Receiver
 from gateway.media.utterance import Utterance
 from gateway.playback import Playback, Plays
-from gateway.player import HEARD_AT_ONCE, Player
+from gateway.player import Player
 from gateway.protocol import messages
 from gateway.protocol.messages import Error, Start
 from gateway.protocol.stream import MediaReceived, MediaStream
@@ -60,6 +59,9 @@ class Call(CallActions):
         clock: Monotonic seconds.
         log: Bound to this stream.
     """
+
+    # What each frame needs; the rest is in the dictionary that every call has, which is far more memory to look into.
+    __slots__ = ("_clock", "_player", "_receiver", "_write", "_write_inbound", "end_reason")
 
     def __init__(
         self,
@@ -98,7 +100,6 @@ class Call(CallActions):
             phase=pacer.phase(),
         )
         self._plays = Plays(self._player, clock=clock, arm=self._arm, hear=self._hear, log=log)
-        self._in_flight = self._player.in_flight
         self._armed_for: float | None = None
         self._started = clock()
         self._duration: float | None = None
@@ -106,13 +107,6 @@ class Call(CallActions):
         self._reconnects = 0
         self._errors_told = 0
         self._ended = asyncio.Event()
-        self._agent = AgentSlot(
-            options.agent,
-            warm=options.warm_agents,
-            on_failure=options.agent_failure,
-            grace=options.agent_grace,
-            log=log,
-        )
         self._sinks = FanOut(
             options.sinks,
             services=options.sink_services,
@@ -121,7 +115,16 @@ class Call(CallActions):
             on_event=self._publish_sink_event,
             log=log,
         )
+        self._agent = AgentSlot(
+            options.agent,
+            warm=options.warm_agents,
+            on_failure=options.agent_failure,
+            grace=options.agent_grace,
+            on_listening=lambda tell: self._sinks.tap("inbound", tell),
+            log=log,
+        )
         self._write = self._sinks.write
+        self._write_inbound = self._sinks.writer("inbound")
         self._services: CallServices | None = None
 
     # --- for agents -----------------------------------------------------------------------------------------------
@@ -136,7 +139,7 @@ class Call(CallActions):
         if self.end_reason is not None:
             return
         now = self._clock()
-        if len(self._in_flight) >= HEARD_AT_ONCE:
+        if now >= self._player.hear_at:
             self._hear_many(now)  # where no packets come, nobody else does
         if not self._player.send_audio(samples, sample_rate, now):
             self._arm()
@@ -296,13 +299,14 @@ class Call(CallActions):
 
     def media_received(self, packet: MediaReceived, *, now: float) -> int:
         """Take one packet, fifty times a second. Returns how many payloads could not be decoded so far."""
-        if len(self._in_flight) >= HEARD_AT_ONCE:
+        if now >= self._player.hear_at:
             self._hear_many(now)
         frames = self._receiver.push(packet, now=now)
-        for frame in frames:  # as in `_fan_out`, whose call would cost as much as what it does
-            self._write(frame)
-            if self._agent.listening and frame.track == "inbound":
-                self._agent.tell(frame)
+        for frame in frames:
+            if frame.track == "inbound":
+                self._write_inbound(frame)
+            else:
+                self._write(frame)
         if len(frames) != 1:  # something waits for its turn, or did until now
             self._arm()
         return self._receiver.payloads_bad
@@ -359,7 +363,7 @@ class Call(CallActions):
         self._on_end = on_end
         self._hear(now)
         for frame in self._receiver.reconnect(inbound):
-            self._fan_out(frame)
+            self._write(frame)
         self._player.reconnect(stream, transmit, now=now)
         self._arm()
 
@@ -370,7 +374,7 @@ class Call(CallActions):
         now = self._clock()
         self.end_reason = reason
         for frame in self._receiver.flush():
-            self._fan_out(frame)
+            self._write(frame)
         self._hear(now)
         self._player.finish(played_out=reason is EndReason.LINK_LOST)
         self._tell(self._keys.flush())
@@ -398,20 +402,15 @@ class Call(CallActions):
 
     # --- the way of a frame ---------------------------------------------------------------------------------------
 
-    def _fan_out(self, frame: AudioFrame) -> None:
-        self._write(frame)
-        if frame.track == "inbound" and self._agent.listening:
-            self._agent.tell(frame)
-
     def _hear(self, now: float) -> None:
         """Tell the sinks what of the application's sound is heard by now."""
         for frame in self._player.heard(now=now):
-            self._fan_out(frame)
+            self._write(frame)
 
     def _hear_many(self, now: float) -> None:
         """The same, when it is worth while."""
         for frame in self._player.heard_enough(now=now):
-            self._fan_out(frame)
+            self._write(frame)
 
     def _play(self, sound: AsyncGenerator[Samples | SoundFile], name: str | None, kind: str = "playback") -> Playback:
         if self.end_reason is not None:
@@ -464,7 +463,7 @@ class Call(CallActions):
         try:
             self._hear_many(now)
             for frame in self._receiver.pop(now=now):
-                self._fan_out(frame)
+                self._write(frame)
             self._tell(self._keys.pop(now=now))
             self._player.send_due(now=now)
         except Exception:

@@ -1,25 +1,27 @@
 """The application's voice in one call: from samples at any rate to messages on the wire, and to the sinks as heard."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from audio_codecs import Codec, Samples
 from gateway.errors import PlaybackError
 from gateway.media.ear import OWN_MARK
+from gateway.media.flight import FRAME_SECONDS
 from gateway.media.frame import AudioFrame
 from gateway.media.playback import PlaybackLedger
-from gateway.media.playout import FRAME_SECONDS, Playout
+from gateway.media.playout import Playout
 from gateway.media.resample import Resampler
 from gateway.media.utterance import Utterance
 from gateway.protocol.messages import MAX_MARK_NAME
 from gateway.protocol.stream import MediaStream
 from gateway.sound.file import SoundFile
 
-__all__ = ["HEARD_AT_ONCE", "Player"]
+__all__ = ["Player"]
 
 _MAX_MARKS: Final = 1000
 _MAX_UTTERANCES: Final = 100
-HEARD_AT_ONCE: Final = 5  # pieces: five of them in one frame cost the sinks little more than one
+_HEARD_AT_ONCE: Final = 5  # pieces: five of them in one frame cost the sinks little more than one
 _MP3_SPACING: Final = 1.0  # seconds: Telnyx takes one file a second
 _MP3_MESSAGE: Final = 3600.0  # seconds: a whole file
 _ONE_PACKET_A_MESSAGE: Final = ("OPUS", "AMR-WB")
@@ -43,8 +45,24 @@ class Player:
     Attributes:
         sample_rate: Of what is sent, in Hz.
         takes_files: The stream is in the mode `mp3`: whole files are sent, by `add_file`, and nothing else.
-        in_flight: What was sent and is not heard yet; `heard` is worth while when there are some.
+        hear_at: When it is worth while to ask for `heard_enough` again.
     """
+
+    __slots__ = (
+        "_flow",
+        "_ledger",
+        "_lost",
+        "_paused",
+        "_playout",
+        "_queue",
+        "_resamplers",
+        "_send_media",
+        "_stream",
+        "_transmit",
+        "hear_at",
+        "sample_rate",
+        "takes_files",
+    )
 
     def __init__(
         self,
@@ -82,7 +100,7 @@ class Player:
         )
         self._queue = self._playout.queue
         self._flow = self._playout.flow
-        self.in_flight = self._playout.in_flight
+        self.hear_at = -math.inf
         self._resamplers: dict[int, Resampler] = {}
         self._paused = False  # by the application
         self._lost = False  # there is no socket
@@ -241,9 +259,12 @@ class Player:
 
     def heard_enough(self, *, now: float) -> Sequence[AudioFrame]:
         """The same, when there is enough of it, or when an account can be closed."""
-        in_flight = self.in_flight
-        if len(in_flight) >= HEARD_AT_ONCE and in_flight[HEARD_AT_ONCE - 1].deadline <= self._ledger.ear.time(now):
-            return self.heard(now=now)
+        enough = self._playout.heard_by(_HEARD_AT_ONCE)
+        if enough <= now:
+            heard = self.heard(now=now)
+            self.hear_at = max(self._playout.heard_by(_HEARD_AT_ONCE), now + FRAME_SECONDS)
+            return heard
+        self.hear_at = enough
         settles = self._playout.settles()
         return () if settles is None or settles > now else self.heard(now=now)
 

@@ -18,6 +18,8 @@ class Echo(Agent):
 
 
 class _EchoSink:
+    __slots__ = ("_send_audio",)
+
     tracks = INBOUND
 
     def __init__(self, call: Call) -> None:

@@ -7,6 +7,7 @@ as the mailbox would hold.
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from structlog.typing import FilteringBoundLogger
@@ -36,11 +37,11 @@ class AgentSlot:
         warm: May have made it already.
         on_failure: What is done for the caller when it fails.
         grace: Seconds that the agent may go on after the call's end, and as many again to take its cancellation.
+        on_listening: Given `tell` when it is to be called with frames, and None when that leads nowhere any more.
         log: The call's.
 
     Attributes:
         error: What the agent failed with.
-        listening: Whether `tell` leads anywhere.
     """
 
     def __init__(
@@ -50,10 +51,11 @@ class AgentSlot:
         warm: WarmAgents | None = None,
         on_failure: OnFailure,
         grace: float,
+        on_listening: Callable[[Callable[[CallItem], None] | None], None],
         log: FilteringBoundLogger,
     ) -> None:
         self.error: str | None = None
-        self.listening = make is not None
+        self._on_listening = on_listening
         self._make = make
         self._warm = warm
         self._on_failure = on_failure
@@ -64,6 +66,8 @@ class AgentSlot:
         self._begun = make is None
         self._ended = False
         self._mailbox: Mailbox[CallItem] | None = None
+        if make is not None:
+            on_listening(self.tell)
 
     @property
     def items_dropped(self) -> int:
@@ -82,7 +86,7 @@ class AgentSlot:
         """What is told from now on; for one reader."""
         if self._mailbox is None:
             self._mailbox = Mailbox(_MAILBOX_ITEMS, expendable=AudioFrame)
-            self.listening = True
+            self._on_listening(self.tell)
             for item in self._early:
                 self._mailbox.put(item)
             if self._ended:
@@ -153,7 +157,7 @@ class AgentSlot:
         if not self._begun:
             self._begun = True
             self._early.clear()
-            self.listening = self._mailbox is not None
+            self._on_listening(None if self._mailbox is None else self.tell)
 
     async def _fail(self, call: "Call", error: BaseException) -> None:
         self.error = f"{type(error).__name__}: {error}"[:500]

@@ -40,6 +40,15 @@ class Ear:
         marks_missing: Marks that never came back.
     """
 
+    __slots__ = (
+        "_pending",
+        "_quickest",
+        "_stale",
+        "confirmed",
+        "lag",
+        "marks_missing",
+    )
+
     def __init__(self) -> None:
         self.lag = 0.0
         self.confirmed = -1

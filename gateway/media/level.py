@@ -17,7 +17,7 @@ from audio_codecs import Samples
 
 __all__ = ["LevelMeter"]
 
-_BLOCK: Final = 0.020  # seconds that are loud or silent as a whole, at most
+_BLOCK: Final = 0.100  # seconds that are loud or silent as a whole, at most: what is told of the application at once
 _SILENCE: Final = round(10 ** (-50 / 20) * 32768)  # RMS of -50 dBFS, well above the noise of a quiet line
 _CLIPPED: Final = (
     32_124  # the last code of mu-law (A-law: 32256, linear: 32767); speech at -26 dBFS has no business there
@@ -48,8 +48,12 @@ class LevelMeter:
             for at in range(0, length, self._block):
                 self.hear(samples[at : at + self._block])
             return
-        sound: Any = samples if samples.flags.c_contiguous else np.ascontiguousarray(samples)
-        peak = audioop.max(sound, 2)
+        sound: Any = samples  # to numpy's type stubs an array is no buffer before Python 3.12
+        try:
+            peak = audioop.max(sound, 2)
+        except ValueError:  # it does not lie in one piece
+            sound = np.ascontiguousarray(samples)
+            peak = audioop.max(sound, 2)
         if peak > self._peak:
             self._peak = peak
         if peak >= _CLIPPED:

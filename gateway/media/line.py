@@ -50,10 +50,12 @@ class TrackLine:
         frames_concealed: Frames that were made up.
         due: When the next packet is to arrive if it comes as the last one did, on the clock of the arrivals; it will
             have the number `next_chunk`, `stride` more than the last one, and `jitter` (RFC 3550, appendix A.8) is how
-            much packets differ from that, in seconds. Kept by who takes the packets in.
+            much packets differ from that, in seconds. Kept by who takes the packets in, as are the next five.
         next_chunk: See `due`.
         stride: See `due`.
         jitter: See `due`.
+        number: Sequence number of the last packet that came in its turn.
+        settled: What `next_chunk` was when it was last told how many those were.
     """
 
     __slots__ = (
@@ -71,12 +73,14 @@ class TrackLine:
         "frames_concealed",
         "jitter",
         "next_chunk",
+        "number",
         "packet_samples",
         "packet_time",
         "packets_comfort_noise",
         "payloads_bad",
         "position",
         "sample_rate",
+        "settled",
         "stride",
         "track",
         "wire",
@@ -94,6 +98,8 @@ class TrackLine:
         self.next_chunk = 0
         self.stride = 1
         self.jitter = 0.0
+        self.number = 0
+        self.settled = 0
         self.payloads_bad = 0
         self.packets_comfort_noise = 0
         self.frames_concealed = 0

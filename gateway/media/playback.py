@@ -56,6 +56,16 @@ class PlaybackLedger:
         begun: The utterances that have a start and are not over, in order.
     """
 
+    __slots__ = (
+        "_entries",
+        "_on_finished",
+        "_sample_rate",
+        "_total",
+        "begun",
+        "ear",
+        "heard",
+    )
+
     def __init__(
         self, sample_rate: int, *, on_finished: Callable[[Utterance], None], max_entries: int = _MAX_ENTRIES
     ) -> None:

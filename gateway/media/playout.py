@@ -22,20 +22,17 @@ queue again, to be sent anew, which is how a pause acts at once and loses nothin
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Final
 
-import msgspec
 import numpy as np
 
 from audio_codecs import Samples
 from gateway.media.ear import OWN_MARK
+from gateway.media.flight import FRAME_SECONDS, Flight, Piece
 from gateway.media.playback import PlaybackLedger
 from gateway.media.utterance import Utterance, UtteranceQueue
 
-__all__ = ["FRAME_SECONDS", "MAX_QUEUED", "Piece", "Playout"]
-
-FRAME_SECONDS: Final = 0.02
-"""Length of a piece of sound, and of the shortest message: Telnyx documents 20 ms as the least."""
+__all__ = ["MAX_QUEUED", "Playout"]
 
 MAX_QUEUED: Final = 600.0
 """Seconds of sound of one call that may wait."""
@@ -43,20 +40,6 @@ MAX_QUEUED: Final = 600.0
 _PAUSE: Final = 1.0  # seconds of silence after which sound begins a new utterance; a shorter hole is an underrun
 _MARK_EVERY: Final = 1.0  # seconds
 _TAIL_LEAVES: Final = 0.03  # seconds before its deadline that a tail stops waiting for more; the pacer has slots
-
-
-class Piece(msgspec.Struct, frozen=True, gc=False):
-    """Sound that has left.
-
-    Attributes:
-        deadline: When it is to be heard.
-        position: Of its first sample on the call's time line, in samples at the playout's rate.
-        samples: int16, shape (n,); 20 ms.
-    """
-
-    deadline: float
-    position: int
-    samples: Samples
 
 
 class Playout:
@@ -76,9 +59,32 @@ class Playout:
 
     Attributes:
         queue: What waits to leave. Whoever adds to it calls `pop` then.
-        in_flight: What left and was not handed out by `heard` yet, in the order of the deadlines. To be looked at only.
         paused: Nothing leaves.
     """
+
+    __slots__ = (
+        "_begun",
+        "_ear",
+        "_encode",
+        "_flight",
+        "_frame",
+        "_grid",
+        "_here",
+        "_lead",
+        "_ledger",
+        "_mark_every",
+        "_marked",
+        "_marks",
+        "_next_message",
+        "_phase",
+        "_spacing",
+        "_tail_until",
+        "_withdrawn",
+        "paused",
+        "queue",
+        "samples_cleared",
+        "underruns",
+    )
 
     def __init__(
         self,
@@ -102,7 +108,6 @@ class Playout:
             max_queued=max_queued,
             on_drop=on_drop,
         )
-        self.in_flight: deque[Piece] = deque()
         self.paused = False
         self.samples_cleared = 0
         self.underruns = 0
@@ -116,14 +121,17 @@ class Playout:
         self._mark_every = round(sample_rate * _MARK_EVERY)
         self._phase = phase
         self._grid = min(FRAME_SECONDS, lead / 2)  # to wait for a tick costs at most half of the lead
-        self._sent = 0  # place on the ledger's line
+        self._flight = Flight(sample_rate)
         self._withdrawn = 0  # samples that left and are not on that line any more
         self._marked = 0  # place of the last mark
         self._marks = 0
         self._next_message = -np.inf  # for the spacing
-        self._playhead = -np.inf  # deadline of the next piece, unless that has passed
         self._tail_until = -np.inf  # when a tail shorter than a frame stops waiting for more, even if it is not due
-        self._position = 0  # of the next piece, unless it comes late
+
+    @property
+    def in_flight(self) -> list[Piece]:
+        """What left and was not handed out by `heard` yet, in the order of the deadlines."""
+        return self._flight.pieces()
 
     @property
     def frames_sent(self) -> int:
@@ -140,19 +148,17 @@ class Playout:
         """
         if not self.queue.flowing or len(samples) != self._frame:
             return None
-        playhead = self._playhead
-        if now > playhead:
-            if now >= playhead + _PAUSE:
+        flight = self._flight
+        run = flight.last
+        ahead = run.deadline + len(run.pcm) // flight.piece * FRAME_SECONDS - now
+        if ahead > self._lead:
+            return None
+        if ahead < 0.0:
+            if ahead <= -_PAUSE:
                 return None
             self._catch_up(now, goes_on=True)
-            playhead = now
-        elif playhead - self._lead > now:
-            return None
-        position = self._position
-        self.in_flight.append(Piece(playhead, position, samples))
-        self._playhead = playhead + FRAME_SECONDS
-        self._position = position + self._frame
-        self._sent += self._frame
+            run = flight.last
+        run.pcm += samples.tobytes()
         return self._encode(samples)
 
     def push(self, samples: Samples, *, now: float) -> Sequence[bytes | str]:
@@ -218,30 +224,22 @@ class Playout:
 
         The accounts of utterances that are over are closed.
         """
-        heard: list[tuple[int, Samples]] = []
-        in_flight = self.in_flight
-        time = self._ear.time(now)
-        while in_flight and in_flight[0].deadline <= time:
-            position = end = in_flight[0].position
-            stretch: list[Any] = []  # to numpy's type stubs an array is no buffer before Python 3.12
-            while in_flight:
-                piece = in_flight[0]
-                if piece.position != end or piece.deadline > time:
-                    break
-                in_flight.popleft()
-                stretch.append(piece.samples)
-                end += self._frame
-            heard.append((position, np.frombuffer(b"".join(stretch), np.int16)))  # half of what concatenating costs
-            self._ledger.heard += end - position
+        heard = self._flight.take(self._ear.time(now))
+        for _, samples in heard:
+            self._ledger.heard += len(samples)
         self._ledger.settle(now)
         return heard
+
+    def heard_by(self, count: int) -> float:
+        """When, as it looks now, the next so many pieces will have been heard, if no hole comes between them."""
+        return self._ear.when(self._flight.first + (count - 1) * FRAME_SECONDS)
 
     def settles(self) -> float | None:
         """When `heard` can close an account, as it looks now; None while none is near its end."""
         if not self._begun or (end := self._begun[0].end) is None:
             return None
-        last = len(self.in_flight) - 1 - (self._sent - end) // self._frame
-        heard = self._ear.when(self.in_flight[last].deadline) if last >= 0 else -np.inf
+        last = (end - self._ledger.heard) // self._frame - 1
+        heard = self._ear.when(self._flight.deadline_of(last)) if last >= 0 else -np.inf
         awaited = self._ear.awaits(end)
         return heard if awaited is None else max(heard, awaited)
 
@@ -250,7 +248,7 @@ class Playout:
         if utterance.start is None:
             return 0
         time = self._ear.time(now)
-        heard = self._ledger.heard + self._frame * sum(piece.deadline <= time for piece in self.in_flight)
+        heard = self._ledger.heard + self._frame * self._flight.count(time)
         return max(0, min(heard, self._sent if utterance.end is None else utterance.end) - utterance.start)
 
     # --- what is taken away ---------------------------------------------------------------------------------------
@@ -278,7 +276,7 @@ class Playout:
         """
         if played_out:
             self._ledger.heard = self._sent
-            self.in_flight.clear()
+            self._flight.clear()
         for utterance in self.utterances():
             self.samples_cleared += self._ledger.cut_off(utterance, self._sent, assumed=played_out)
         self.queue.clear()
@@ -328,6 +326,16 @@ class Playout:
 
     # --- inside ---------------------------------------------------------------------------------------------------
 
+    @property
+    def _sent(self) -> int:
+        """Place on the ledger's line behind all that was sent."""
+        return self._ledger.heard + self._flight.samples
+
+    @property
+    def _playhead(self) -> float:
+        """Deadline of the next piece, unless that has passed."""
+        return self._flight.playhead
+
     def _leave(self, utterance: Utterance, now: float, due: list[bytes | str]) -> None:
         """Let the next message of an utterance leave, with the marks around it."""
         samples = self.queue.take(utterance)
@@ -338,21 +346,12 @@ class Playout:
                 due.append(self._mark(self._own_mark(), now))
         if now > self._playhead:
             self._catch_up(now, goes_on=not begins)
-        self._depart(samples)
+        self._flight.add(samples)
         if self._spacing:
             self._next_message = now + self._spacing
         due.append(utterance.file if begins and utterance.file is not None else self._encode(samples))
         if self._sent - self._marked >= self._mark_every:
             due.append(self._mark(self._own_mark(), now))
-
-    def _depart(self, samples: Samples) -> None:
-        """Give each piece of a message its deadline and its position."""
-        frame = self._frame
-        self._sent += len(samples)
-        for piece in (samples,) if len(samples) == frame else samples.reshape(-1, frame):
-            self.in_flight.append(Piece(self._playhead, self._position, piece))
-            self._playhead += FRAME_SECONDS
-            self._position += frame
 
     def _end(self, utterance: Utterance, now: float, due: list[bytes | str]) -> None:
         """All of an utterance has left."""
@@ -366,8 +365,7 @@ class Playout:
         """The deadline has passed, so what leaves is due now: behind a hole, where it goes on with an utterance."""
         if goes_on and FRAME_SECONDS < now - self._playhead < _PAUSE:
             self.underruns += 1
-        self._playhead = now
-        self._position = max(self._position, self._here())
+        self._flight.begin(now, max(self._flight.position, self._here()))
 
     def _leaves(self) -> float | None:
         """When the head of the queue leaves or ends."""
@@ -407,10 +405,6 @@ class Playout:
 
     def _withdraw(self) -> None:
         """What is in flight was never sent."""
-        if self.in_flight:
-            self._position = self.in_flight[0].position
-        self._withdrawn += self._sent - self._ledger.heard
-        self._sent = self._ledger.heard
+        self._withdrawn += self._flight.samples
+        self._flight.clear()
         self._marked = min(self._marked, self._sent)
-        self.in_flight.clear()
-        self._playhead = -np.inf

@@ -4,7 +4,8 @@ Each track's time line is made of samples, not of times: a frame begins where th
 lost is there as well, made up and entered in the ledger.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 from audio_codecs import Codec
@@ -12,7 +13,7 @@ from gateway.media.frame import AudioFrame
 from gateway.media.ledger import GapLedger
 from gateway.media.line import TrackLine
 from gateway.media.quality import describe_track
-from gateway.media.reorder import Lost, Ordered, ReorderBuffer
+from gateway.media.reorder import NOT_STEADY, Lost, Ordered, ReorderBuffer
 from gateway.protocol.messages import Track
 from gateway.protocol.stream import MediaReceived
 
@@ -34,36 +35,35 @@ class Receiver:
         ledger: Where the frames stand that were made up.
     """
 
+    __slots__ = ("_lines", "_number", "_open_codec", "_reorder", "ledger", "payloads_bad")
+
     def __init__(self, open_codec: Callable[[], Codec], *, window: float = 0.06) -> None:
         self.payloads_bad = 0
         self.ledger = GapLedger()
         self._open_codec = open_codec
         self._reorder = ReorderBuffer(window)
         self._lines: dict[Track, TrackLine] = {}
+        self._number = NOT_STEADY  # sequence number of the last message, while all come in their turn
 
     def push(self, packet: MediaReceived, *, now: float) -> Sequence[AudioFrame]:
         """Take a packet, in whatever order; return the frames that are due, usually just one."""
+        number = packet.sequence_number
         line = self._lines.get(packet.track)
-        if line is not None and packet.chunk == line.next_chunk and self._reorder.passes(packet):
-            line.jitter += (abs(now - line.due) - line.jitter) / 16  # RFC 3550, appendix A.8
-            line.due = now + line.packet_time
-            line.next_chunk += line.stride
-            frame = line.take(packet.payload)
-            if frame.concealed:
-                self.payloads_bad += 1
-            return (frame,)
-        ordered = self._reorder.push(packet, now=now)
-        if line is None:
-            line = self._open_line(packet, now)
-        elif line.next_chunk == _NONE_YET:
-            return [*self._fill_hole(line, packet, now), *self._frames(ordered)]
-        else:
-            self._note_arrival(line, packet, now)
-        return self._frames(ordered)
+        if line is None or number != self._number + 1 or packet.chunk != line.next_chunk:
+            return self._sort_in(packet, now)
+        self._number = line.number = number
+        line.next_chunk += line.stride
+        line.jitter += (abs(now - line.due) - line.jitter) / 16  # RFC 3550, appendix A.8
+        line.due = now + line.packet_time
+        frame = line.take(packet.payload)
+        if frame.concealed:
+            self.payloads_bad += 1
+        return (frame,)
 
     def note(self, sequence_number: int) -> None:
         """Tell of a message of the same socket that holds no sound, so that it does not seem to be missing."""
-        self._reorder.note(sequence_number)
+        with self._buffer() as reorder:
+            reorder.note(sequence_number)
 
     def deadline(self) -> float | None:
         """When to call `pop`, on the clock of `now`; None while nothing waits."""
@@ -71,11 +71,15 @@ class Receiver:
 
     def pop(self, *, now: float) -> Sequence[AudioFrame]:
         """Give up the gaps whose time is over; return the frames that fill them, and those that waited behind."""
-        return self._frames(self._reorder.pop(now=now))
+        if self._reorder.deadline() is None:
+            return ()
+        with self._buffer() as reorder:
+            return self._frames(reorder.pop(now=now))
 
     def flush(self) -> Sequence[AudioFrame]:
         """Return every frame that still waits: the stream has ended."""
-        return self._frames(self._reorder.flush())
+        with self._buffer() as reorder:
+            return self._frames(reorder.flush())
 
     def due(self) -> float:
         """When the next packet is to come, of the track that spoke last; minus infinity before any packet came."""
@@ -91,11 +95,12 @@ class Receiver:
             The frames that still waited. The hole comes with the first packet of each track.
         """
         frames = self.flush()
-        self._reorder.reconnect()
-        self._open_codec = open_codec
-        for line in self._lines.values():
-            line.use(open_codec())
-            line.next_chunk = _NONE_YET
+        with self._buffer() as reorder:
+            reorder.reconnect()
+            self._open_codec = open_codec
+            for line in self._lines.values():
+                line.use(open_codec())
+                line.next_chunk = _NONE_YET
         return frames
 
     def position(self, track: Track) -> int:
@@ -105,7 +110,8 @@ class Receiver:
 
     def describe(self) -> dict[str, Any]:
         """The counters and the ledger as JSON-ready values; `docs/media.md` says what they mean."""
-        packets = self._reorder.tracks
+        with self._buffer() as reorder:
+            packets = reorder.tracks
         tracks = {track: describe_track(packets[track], line) for track, line in self._lines.items()}
         return totals(tracks.values()) | {
             "resynchronisations": self._reorder.resynchronisations,
@@ -113,6 +119,36 @@ class Receiver:
             "tracks": tracks,
             "ledger": self.ledger.describe(),
         }
+
+    def _sort_in(self, packet: MediaReceived, now: float) -> Sequence[AudioFrame]:
+        """Take a packet that is not the one that was due, or comes while something waits."""
+        with self._buffer() as reorder:
+            ordered = reorder.push(packet, now=now)
+            line = self._lines.get(packet.track)
+            hole: Sequence[AudioFrame] = ()
+            if line is None:
+                self._open_line(packet, now)
+            elif line.next_chunk == _NONE_YET:
+                hole = self._fill_hole(line, packet, now)
+            else:
+                self._note_arrival(line, packet, now)
+            return [*hole, *self._frames(ordered)]
+
+    @contextmanager
+    def _buffer(self) -> Iterator[ReorderBuffer]:
+        """Give the buffer, which is told before what has passed by it; and see then whether more may."""
+        reorder = self._reorder
+        for line in self._lines.values():
+            if passed := (line.next_chunk - line.settled) // line.stride:
+                last = line.next_chunk - line.stride
+                reorder.passed(line.track, passed, chunk=last, sequence_number=line.number)
+        try:
+            yield reorder
+        finally:
+            for line in self._lines.values():
+                line.settled = line.next_chunk
+            next_chunks = {line.track: (line.next_chunk, line.stride) for line in self._lines.values()}
+            self._number = reorder.steady(next_chunks)
 
     def _frames(self, ordered: Sequence[Ordered]) -> Sequence[AudioFrame]:
         frames: list[AudioFrame] = []
@@ -125,13 +161,12 @@ class Receiver:
                 self.payloads_bad += frames[-1].concealed
         return frames
 
-    def _open_line(self, packet: MediaReceived, now: float) -> TrackLine:
+    def _open_line(self, packet: MediaReceived, now: float) -> None:
         line = self._lines[packet.track] = TrackLine(packet.track, self._open_codec(), self.ledger)
         line.stride = self._reorder.tracks_counted_with(packet.track)
         line.next_chunk = packet.chunk
         line.due = now
         self._note_arrival(line, packet, now)
-        return line
 
     def _fill_hole(self, line: TrackLine, packet: MediaReceived, now: float) -> Sequence[AudioFrame]:
         """Stand for the time since the last packet of the socket before."""

@@ -32,11 +32,12 @@ import msgspec
 from gateway.protocol.messages import Track
 from gateway.protocol.stream import MediaReceived
 
-__all__ = ["Lost", "Ordered", "ReorderBuffer", "TrackPackets"]
+__all__ = ["NOT_STEADY", "Lost", "Ordered", "ReorderBuffer", "TrackPackets"]
 
 _MAX_GAP: Final = 250  # chunks that may be told as lost at once, and packets that may be held; 5 s of 20 ms
 _MAX_BEHIND: Final = 50  # packets in a row that come from behind before the count is taken to begin anew
 _MAX_MISSING: Final = 1000  # missing sequence numbers that are remembered
+NOT_STEADY: Final = -2  # no number follows it, as none is below 0
 
 
 class Lost(msgspec.Struct, frozen=True, gc=False):
@@ -104,6 +105,15 @@ class ReorderBuffer:
         resynchronisations: Times that `chunk` jumped too far to be believed.
     """
 
+    __slots__ = (
+        "_deadline",
+        "_highest",
+        "_missing",
+        "_tracks",
+        "_window",
+        "resynchronisations",
+    )
+
     def __init__(self, window: float = 0.06) -> None:
         self.resynchronisations = 0
         self._window = window
@@ -118,21 +128,62 @@ class ReorderBuffer:
         Returns:
             What is in order now, per track; usually just this packet.
         """
-        return (packet,) if self.passes(packet) else self._sort_in(packet, now)
+        packets = self._packets_of(packet)
+        packets.packets_received += 1
+        lane = packets.lane
+        seen_before = not self._take_number(packet.sequence_number)
+        chunk = packet.chunk
+        ordered: list[Ordered] = []
+        if chunk in lane.held:
+            packets.packets_duplicated += 1
+            return ()
+        if lane.last is not None and chunk < lane.next_chunk:
+            if not self._too_many_behind(lane):
+                if seen_before or chunk == lane.last.chunk:
+                    packets.packets_duplicated += 1
+                else:
+                    packets.packets_late += 1
+                return ()
+            self._begin_anew(lane, packet, ordered)
+        if lane.held and chunk < max(lane.held):
+            packets.packets_reordered += 1
+        elif lane.last is not None and chunk - max(lane.held, default=lane.next_chunk) > _MAX_GAP:
+            self.resynchronisations += 1
+            self._drain(lane, float("inf"), ordered)
+            self._give_up_gap(lane, packet, ordered)
+            lane.next_chunk = chunk
+        lane.held[chunk] = (now, packet)
+        self._drain(lane, now, ordered)
+        self._set_deadline()
+        return ordered
 
-    def passes(self, packet: MediaReceived) -> bool:
-        """Take a packet if it is the one that is due and nothing else waits; else nothing is done: then `push` it."""
-        packets = self._tracks.get(packet.track)
-        if packets is not None:
-            lane = packets.lane
-            number = packet.sequence_number
-            if packet.chunk == lane.next_chunk and not lane.held and number == self._highest + 1:
-                self._highest = number
-                lane.next_chunk += 1
-                lane.last = packet
-                packets.packets_received += 1
-                return True
-        return False
+    # --- what passes by it ----------------------------------------------------------------------------------------
+
+    def steady(self, next_chunks: Mapping[Track, tuple[int, int]]) -> int:
+        """See whether all is in order, so that packets need not pass through here as long as they come in turn.
+
+        Args:
+            next_chunks: For each track the chunk that it is to have next, and by how much its chunks grow.
+
+        Returns:
+            The sequence number after which the next message comes; far below any where something is amiss.
+        """
+        if self._deadline is None:
+            for track, (chunk, stride) in next_chunks.items():
+                if not 0 <= chunk - self._tracks[track].lane.next_chunk < stride:
+                    return NOT_STEADY
+            return self._highest
+        return NOT_STEADY
+
+    def passed(self, track: Track, count: int, *, chunk: int, sequence_number: int) -> None:
+        """Tell of packets of one track that came in their turn; the chunk and the number are those of the last."""
+        packets = self._tracks[track]
+        packets.packets_received += count
+        self._highest = max(self._highest, sequence_number)
+        lane = packets.lane
+        lane.next_chunk = max(lane.next_chunk, chunk + 1)
+        if lane.last is None or lane.last.sequence_number < sequence_number:
+            lane.last = MediaReceived(track, sequence_number, chunk, 0, b"")
 
     def note(self, sequence_number: int) -> None:
         """Tell of a message of the same socket that holds no sound, so that it does not seem to be missing."""
@@ -169,36 +220,6 @@ class ReorderBuffer:
         return sum(packets.lane is lane for packets in self._tracks.values())
 
     # --- out of order ------------------------------------------------------------------------------------------
-
-    def _sort_in(self, packet: MediaReceived, now: float) -> Sequence[Ordered]:
-        packets = self._packets_of(packet)
-        packets.packets_received += 1
-        lane = packets.lane
-        seen_before = not self._take_number(packet.sequence_number)
-        chunk = packet.chunk
-        ordered: list[Ordered] = []
-        if chunk in lane.held:
-            packets.packets_duplicated += 1
-            return ()
-        if lane.last is not None and chunk < lane.next_chunk:
-            if not self._too_many_behind(lane):
-                if seen_before or chunk == lane.last.chunk:
-                    packets.packets_duplicated += 1
-                else:
-                    packets.packets_late += 1
-                return ()
-            self._begin_anew(lane, packet, ordered)
-        if lane.held and chunk < max(lane.held):
-            packets.packets_reordered += 1
-        elif lane.last is not None and chunk - max(lane.held, default=lane.next_chunk) > _MAX_GAP:
-            self.resynchronisations += 1
-            self._drain(lane, float("inf"), ordered)
-            self._give_up_gap(lane, packet, ordered)
-            lane.next_chunk = chunk
-        lane.held[chunk] = (now, packet)
-        self._drain(lane, now, ordered)
-        self._set_deadline()
-        return ordered
 
     def _release(self, now: float) -> Sequence[Ordered]:
         ordered: list[Ordered] = []

@@ -126,6 +126,20 @@ class UtteranceQueue:
         speech: See above; None where the next sound begins another.
     """
 
+    __slots__ = (
+        "_frame",
+        "_message",
+        "_most",
+        "_on_drop",
+        "_room",
+        "_speeches",
+        "flowing",
+        "items",
+        "queued",
+        "samples_dropped",
+        "speech",
+    )
+
     def __init__(
         self,
         sample_rate: int,

@@ -96,10 +96,11 @@ class MediaStream:
         start_timeout: Seconds from that message until `start` must have come.
     """
 
+    __slots__ = ("_deadline", "_start_timeout", "messages_unknown", "state", "stream_id")
+
     def __init__(self, *, now: float, connect_timeout: float = 10.0, start_timeout: float = 60.0) -> None:
         self.state = State.OPENING
         self.stream_id = ""
-        self.messages_received = 0
         self.messages_unknown = 0
         self._start_timeout = start_timeout
         self._deadline: float | None = now + connect_timeout
@@ -117,7 +118,6 @@ class MediaStream:
         Raises:
             RemoteProtocolError: The text is no message, or not one that is allowed now; the state is unchanged.
         """
-        self.messages_received += 1
         message = decode_carrier(text)
         if type(message) is Media and self.state is State.STREAMING:
             # The one message that comes fifty times a second is tested for first.

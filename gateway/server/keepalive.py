@@ -27,6 +27,8 @@ class KeepAlive:
         now: The present; monotonic seconds.
     """
 
+    __slots__ = ("_asked_at", "_interval", "_timeout", "last_heard")
+
     def __init__(self, interval: float, timeout: float, *, now: float) -> None:
         self.last_heard = now  # set by the owner whenever octets come
         self._interval = interval

@@ -83,6 +83,23 @@ class MediaSession:
         log: Where things are told.
     """
 
+    __slots__ = (
+        "_budget",
+        "_clock",
+        "_link",
+        "_owner",
+        "_payloads_bad",
+        "_refusal",
+        "_stream",
+        "_timer",
+        "call",
+        "ended",
+        "log",
+        "send",
+        "socket_id",
+        "ticket",
+    )
+
     def __init__(
         self,
         link: Link,

@@ -48,7 +48,7 @@ class FanOut:
             SinkSlot, log=log, services=self._services, clock=clock, wake_at=wake_at, on_event=on_event
         )
         self._slots: list[SinkSlot] = []
-        self._routes: dict[FrameTrack, _Route] = {track: _Route() for track in sorted(ALL_TRACKS)}
+        self._routes: dict[FrameTrack, _Route] = {track: _Route(self._failed) for track in sorted(ALL_TRACKS)}
         self._preroll = Preroll(self._services.preroll) if self._services.preroll > 0 else None
         self._running: tuple[asyncio.TaskGroup, StreamInfo] | None = None
         for name, source in sources.items():
@@ -57,13 +57,16 @@ class FanOut:
 
     def write(self, frame: AudioFrame) -> None:
         """Hand a frame to every sink that wants its track. Never raises."""
-        route = self._routes[frame.track]
-        route.frames += 1
-        for write in route.writes:
-            try:
-                write(frame)
-            except SINK_ERRORS as error:
-                self._failed(write, error)
+        self._routes[frame.track].write(frame)
+
+    def writer(self, track: FrameTrack) -> Callable[[AudioFrame], None]:
+        """The same for the frames of one track."""
+        return self._routes[track].write
+
+    def tap(self, track: FrameTrack, write: Callable[[AudioFrame], None] | None) -> None:
+        """Have something that is no sink called with each frame of a track, behind the sinks; None: nothing."""
+        self._routes[track].tap = write
+        self._sort()
 
     def add(self, name: str, source: SinkSource, *, early: Sequence[AudioFrame] = ()) -> SinkSlot:
         """Give a further sink its place; it opens at once if the others run already.
@@ -147,6 +150,8 @@ class FanOut:
                     shared = resampled[rate] = route.resampled.get(rate) or Resampled(rate, self._failed)
                     shared.writes = group
                     writes.append(shared.write)
+            if route.tap is not None:
+                writes.append(route.tap)
             route.writes, route.resampled = tuple(writes), resampled
 
     def _prime(self, slot: SinkSlot, frames: Sequence[AudioFrame]) -> None:
@@ -178,9 +183,20 @@ class FanOut:
 class _Route:
     """One track: how many frames there were, and what is called with each."""
 
-    __slots__ = ("frames", "resampled", "writes")
+    __slots__ = ("_failed", "frames", "resampled", "tap", "writes")
 
-    def __init__(self) -> None:
+    def __init__(self, failed: Callable[[Callable[[AudioFrame], None], BaseException], None]) -> None:
+        self._failed = failed
         self.frames = 0
+        self.tap: Callable[[AudioFrame], None] | None = None
         self.writes: tuple[Callable[[AudioFrame], None], ...] = ()
         self.resampled: dict[int, Resampled] = {}
+
+    def write(self, frame: AudioFrame) -> None:
+        """See `FanOut.write`."""
+        self.frames += 1
+        for write in self.writes:
+            try:
+                write(frame)
+            except SINK_ERRORS as error:
+                self._failed(write, error)

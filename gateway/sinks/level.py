@@ -25,12 +25,15 @@ class LevelSink:
         log: The stream's.
     """
 
+    __slots__ = ("_caller", "_interval", "_log", "_meters", "_next")
+
     tracks = BOTH_SIDES
 
     def __init__(self, *, interval: float, log: FilteringBoundLogger) -> None:
         self._interval = interval
         self._log = log
         self._meters: dict[str, LevelMeter] = {}
+        self._caller: LevelMeter | None = None  # one of them, the one that is asked for most
         self._next = interval  # seconds on the stream's time line
 
     def __str__(self) -> str:
@@ -38,9 +41,10 @@ class LevelSink:
 
     def write(self, frame: AudioFrame) -> None:
         """Take one frame."""
-        meter = self._meters.get(frame.track)
+        meter = self._caller if frame.track == "inbound" else self._meters.get(frame.track)
         if meter is None:
             meter = self._meters[frame.track] = LevelMeter(frame.sample_rate)
+            self._caller = self._meters.get("inbound")
         meter.hear(frame.samples)
         if self._interval and frame.timestamp >= self._next * frame.sample_rate:
             self._next = frame.timestamp / frame.sample_rate + self._interval

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from audio_codecs import Samples
 from gateway.media.ear import OWN_MARK
+from gateway.media.flight import FRAME_SECONDS, Piece
 from gateway.media.playback import PlaybackFinished, PlaybackLedger
-from gateway.media.playout import FRAME_SECONDS, Piece, Playout
+from gateway.media.playout import Playout
 from gateway.media.utterance import Utterance
 from tests.fakes import noise
 
@@ -121,7 +122,7 @@ def test_deadlines_are_20_ms_apart_whenever_the_pacer_comes(pauses: list[float],
     pieces: list[Piece] = []
     for now in accumulate(pauses, initial=start):
         playout.pop(now=now)
-        due = [piece for piece in playout.in_flight if piece.deadline <= now]
+        due = [piece for piece in playout.in_flight if piece.deadline <= now + 1e-6]  # a sum, so not exact
         heard = playout.heard(now=now)
         assert sum(len(samples) for _, samples in heard) == FRAME * len(due)
         pieces += due
@@ -266,8 +267,9 @@ def test_what_waits_leaves_in_long_messages_and_is_heard_in_pieces_of_20_ms() ->
     samples = noise(RATE // 2)
     sent = list(playout.push(samples, now=0.0))
     assert lengths(sent) == [5, 5]  # the second begins within the lead
-    assert playout.deadline() == pytest.approx(0.04)
-    sent += playout.pop(now=0.04)
+    at = playout.deadline()
+    assert at == pytest.approx(0.04)
+    sent += playout.pop(now=at)
     assert lengths(sent) == [5, 5, 5]
     assert [len(piece.samples) for piece in playout.in_flight] == 15 * [FRAME]
     assert [piece.deadline for piece in playout.in_flight] == pytest.approx([0.02 * n for n in range(15)])

@@ -104,9 +104,8 @@ def test_every_message_in_every_state_is_taken_or_refused_as_the_table_says(stat
 @pytest.mark.parametrize("state", State)
 def test_unknown_events_are_counted_in_every_state(state: State) -> None:
     stream = stream_in(state)
-    before = stream.messages_received
     assert stream.receive_message('{"event":"stats"}', now=0.0) is None
-    assert (stream.messages_unknown, stream.messages_received, stream.state) == (1, before + 1, state)
+    assert (stream.messages_unknown, stream.state) == (1, state)
 
 
 def test_media_gives_the_packet_with_its_numbers_read() -> None:
