@@ -92,7 +92,7 @@ class BenchCall:
         """20 ms of the caller."""
         packet = self._stream.receive_message(self._carrier.send_media("inbound", _FRAME, timestamp=0), now=0.0)
         assert isinstance(packet, MediaReceived)
-        self.call.media_received(packet, now=time.monotonic())
+        self.call.media_received(packet, time.monotonic())
 
     def _transmit(self, text: bytes) -> None:
         if _MEDIA in text[:40]:

@@ -141,8 +141,14 @@ class Call(CallActions):
         now = self._clock()
         if now >= self._player.hear_at:
             self._hear_many(now)  # where no packets come, nobody else does
-        if not self._player.send_audio(samples, sample_rate, now):
-            self._arm()
+        player = self._player
+        if sample_rate == player.sample_rate or sample_rate is None:
+            payload = player.flow(samples, now)
+            if payload is not None:
+                player.transmit(player.send_media(payload))
+                return
+        player.send_audio(samples, sample_rate, now)
+        self._arm()
 
     def play(
         self,
@@ -297,19 +303,22 @@ class Call(CallActions):
 
     # --- from the socket ------------------------------------------------------------------------------------------
 
-    def media_received(self, packet: MediaReceived, *, now: float) -> int:
+    def media_received(self, packet: MediaReceived, now: float) -> int:
         """Take one packet, fifty times a second. Returns how many payloads could not be decoded so far."""
         if now >= self._player.hear_at:
             self._hear_many(now)
-        frames = self._receiver.push(packet, now=now)
-        for frame in frames:
+        receiver = self._receiver
+        frame = receiver.push_next(packet, now)
+        if frame is not None:
             if frame.track == "inbound":
                 self._write_inbound(frame)
             else:
                 self._write(frame)
-        if len(frames) != 1:  # something waits for its turn, or did until now
-            self._arm()
-        return self._receiver.payloads_bad
+        else:
+            for frame in receiver.push(packet, now=now):
+                self._write(frame)
+            self._arm()  # something waits for its turn, or did until now
+        return receiver.payloads_bad
 
     def event_received(self, event: messages.Dtmf | messages.MarkReached | Error) -> None:
         """Take anything else that came on the stream."""

@@ -46,22 +46,26 @@ class Player:
         sample_rate: Of what is sent, in Hz.
         takes_files: The stream is in the mode `mp3`: whole files are sent, by `add_file`, and nothing else.
         hear_at: When it is worth while to ask for `heard_enough` again.
+        flow: The payload of the next 20 ms of speech, where it is as simple as that; see `Playout.flow`. Whoever says
+            something fifty times a second begins with it, and sends it by `transmit` and `send_media`.
+        transmit: As given, or that of the socket that the call goes on with.
+        send_media: Makes the message of a payload.
     """
 
     __slots__ = (
-        "_flow",
         "_ledger",
         "_lost",
         "_paused",
         "_playout",
         "_queue",
         "_resamplers",
-        "_send_media",
         "_stream",
-        "_transmit",
+        "flow",
         "hear_at",
         "sample_rate",
+        "send_media",
         "takes_files",
+        "transmit",
     )
 
     def __init__(
@@ -84,8 +88,8 @@ class Player:
         elif codec.encoding in _ONE_PACKET_A_MESSAGE:
             message = FRAME_SECONDS
         self._stream = stream
-        self._send_media = stream.send_media
-        self._transmit = transmit
+        self.send_media = stream.send_media
+        self.transmit = transmit
         self._ledger = PlaybackLedger(codec.sample_rate, on_finished=on_finished)
         self._playout = Playout(
             codec.encode,
@@ -99,7 +103,7 @@ class Player:
             on_drop=on_drop,
         )
         self._queue = self._playout.queue
-        self._flow = self._playout.flow
+        self.flow = self._playout.flow
         self.hear_at = -math.inf
         self._resamplers: dict[int, Resampler] = {}
         self._paused = False  # by the application
@@ -107,11 +111,8 @@ class Player:
 
     # --- what is said ---------------------------------------------------------------------------------------------
 
-    def send_audio(self, samples: Samples, sample_rate: int | None, now: float) -> bool:
+    def send_audio(self, samples: Samples, sample_rate: int | None, now: float) -> None:
         """Say something: int16, shape (n,), any length, at the stream's own rate if None.
-
-        Returns:
-            Whether that was all: it has left, and there is no earlier `deadline` than before.
 
         Raises:
             PlaybackError: The stream takes files only.
@@ -121,14 +122,9 @@ class Player:
             if resampler is None:
                 resampler = self._resamplers[sample_rate] = Resampler(sample_rate, self.sample_rate)
             samples = resampler.push(samples)
-        payload = self._flow(samples, now)
-        if payload is not None:
-            self._transmit(self._send_media(payload))
-            return True
         if self.takes_files:
             raise PlaybackError("the stream is in the mode mp3, which takes whole files: use play")
         self._send(self._playout.push(samples, now=now))
-        return False
 
     def open(self, utterance: Utterance, *, now: float) -> None:
         """Queue an utterance behind what was said before; there it stays until it is closed.
@@ -186,7 +182,7 @@ class Player:
         marks = self._playout.clear()
         for resampler in self._resamplers.values():
             resampler.reset()
-        self._transmit(self._stream.send_clear())
+        self.transmit(self._stream.send_clear())
         self._paused = False
         for name in marks:
             self._queue.push_mark(name)
@@ -227,8 +223,8 @@ class Player:
         if not self._lost:
             self.link_lost()
         self._stream = stream
-        self._send_media = stream.send_media
-        self._transmit = transmit
+        self.send_media = stream.send_media
+        self.transmit = transmit
         self._lost = False
         self._go_on(now)
 
@@ -294,9 +290,9 @@ class Player:
     def _send(self, due: Sequence[bytes | str]) -> None:
         for item in due:
             if isinstance(item, bytes):
-                self._transmit(self._send_media(item))
+                self.transmit(self.send_media(item))
             else:
-                self._transmit(self._stream.send_mark(item))
+                self.transmit(self._stream.send_mark(item))
 
     def _go_on(self, now: float) -> None:
         self._playout.paused = self._paused or self._lost
@@ -304,4 +300,4 @@ class Player:
 
     def _take_back(self) -> None:
         self._playout.take_back()
-        self._transmit(self._stream.send_clear())
+        self.transmit(self._stream.send_clear())

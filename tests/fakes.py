@@ -184,7 +184,7 @@ class FakeLine(FakeWire):
         for payload in payloads:
             packet = self.receive(self.carrier.send_media(track, payload, timestamp=0))
             assert isinstance(packet, MediaReceived)
-            self.call.media_received(packet, now=self.clock.now)
+            self.call.media_received(packet, self.clock.now)
 
     def lose(self, payload: bytes) -> None:
         """A packet that goes astray."""

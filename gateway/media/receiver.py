@@ -47,10 +47,15 @@ class Receiver:
 
     def push(self, packet: MediaReceived, *, now: float) -> Sequence[AudioFrame]:
         """Take a packet, in whatever order; return the frames that are due, usually just one."""
+        frame = self.push_next(packet, now)
+        return self._sort_in(packet, now) if frame is None else (frame,)
+
+    def push_next(self, packet: MediaReceived, now: float) -> AudioFrame | None:
+        """Take a packet that comes in its turn, as nearly all do; None, and nothing is done, where it does not."""
         number = packet.sequence_number
         line = self._lines.get(packet.track)
         if line is None or number != self._number + 1 or packet.chunk != line.next_chunk:
-            return self._sort_in(packet, now)
+            return None
         self._number = line.number = number
         line.next_chunk += line.stride
         line.jitter += (abs(now - line.due) - line.jitter) / 16  # RFC 3550, appendix A.8
@@ -58,7 +63,7 @@ class Receiver:
         frame = line.take(packet.payload)
         if frame.concealed:
             self.payloads_bad += 1
-        return (frame,)
+        return frame
 
     def note(self, sequence_number: int) -> None:
         """Tell of a message of the same socket that holds no sound, so that it does not seem to be missing."""

@@ -10,6 +10,7 @@ on the wire and `bytes` here. msgspec does both in the pass that reads the JSON.
 Source: Telnyx, "Media Streaming over WebSockets" and the AsyncAPI page "Stream call media over WebSocket".
 """
 
+from collections.abc import Callable
 from typing import Annotated, Final, Generic, Literal, TypeAlias
 
 import msgspec
@@ -210,6 +211,12 @@ encode = msgspec.json.Encoder().encode
 """Message to wire text, as UTF-8 bytes: what a WebSocket text frame carries."""
 
 
+read_carrier: Callable[[str | bytes], CarrierMessage] = _carrier.decode
+"""What `decode_carrier` begins with, for who cannot wait: raises one of `READ_ERRORS` where that one sees further."""
+
+READ_ERRORS: Final = (msgspec.DecodeError, UnicodeError, RecursionError)
+
+
 def decode_carrier(text: str | bytes) -> CarrierMessage | UnknownEvent:
     """Read what Telnyx sent.
 
@@ -220,8 +227,8 @@ def decode_carrier(text: str | bytes) -> CarrierMessage | UnknownEvent:
         RemoteProtocolError: Not JSON, or a known event in a wrong shape.
     """
     try:
-        return _carrier.decode(text)
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        return read_carrier(text)
+    except READ_ERRORS as error:
         return _unknown_event(text, _CARRIER_EVENTS, error)
 
 
@@ -229,7 +236,7 @@ def decode_application(text: str | bytes) -> ApplicationMessage | UnknownEvent:
     """Read what an application sent. Otherwise as `decode_carrier`."""
     try:
         return _application.decode(text)
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+    except READ_ERRORS as error:
         return _unknown_event(text, _APPLICATION_EVENTS, error)
 
 
@@ -237,7 +244,7 @@ def _unknown_event(text: str | bytes, known: frozenset[str], error: Exception) -
     """Tell an event we do not know from a message that is none. The slow path: nothing good comes here."""
     try:
         message = _unknown.decode(text)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
+    except READ_ERRORS:
         raise RemoteProtocolError(f"not a media-stream message: {error}") from error
     if message.event in known:
         raise RemoteProtocolError(f"malformed {message.event!r} message: {error}") from error

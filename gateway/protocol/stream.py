@@ -18,7 +18,8 @@ three messages that an application may send. The simulator plays it.
 """
 
 import enum
-from typing import TypeAlias
+from collections.abc import Mapping
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -27,6 +28,7 @@ from gateway.protocol.messages import (
     AUTH_FIELD,
     ERROR_TITLES,
     ApplicationMessage,
+    CarrierMessage,
     Clear,
     Connected,
     Dtmf,
@@ -52,7 +54,7 @@ from gateway.protocol.messages import (
     encode,
 )
 
-__all__ = ["CarrierStream", "Event", "MediaReceived", "MediaStream", "State"]
+__all__ = ["TRACKS", "CarrierStream", "Event", "MediaReceived", "MediaStream", "State"]
 
 
 class State(enum.Enum):
@@ -77,12 +79,13 @@ class MediaReceived(msgspec.Struct, frozen=True, gc=False):
 Event: TypeAlias = Connected | Start | MediaReceived | Dtmf | MarkReached | Stop | Error
 """What `MediaStream.receive_message` can return, beside None for an unknown message."""
 
-_TRACKS: dict[str, Track] = {
+TRACKS: Final[Mapping[str, Track]] = {
     "inbound": "inbound",
     "outbound": "outbound",
     "inbound_track": "inbound",
     "outbound_track": "outbound",
 }
+"""The tracks by what they are called on the wire."""
 
 _CLEAR = encode(Clear())
 
@@ -118,18 +121,14 @@ class MediaStream:
         Raises:
             RemoteProtocolError: The text is no message, or not one that is allowed now; the state is unchanged.
         """
-        message = decode_carrier(text)
-        if type(message) is Media and self.state is State.STREAMING:
-            # The one message that comes fifty times a second is tested for first.
-            body = message.media
-            return MediaReceived(
-                _TRACKS[body.track],
-                message.sequence_number,
-                body.chunk,
-                body.timestamp,
-                body.payload,
-            )
+        return self.take(decode_carrier(text), now=now)
+
+    def take(self, message: CarrierMessage | UnknownEvent, *, now: float) -> Event | None:
+        """The same for a message that has been read already."""
         match message, self.state:
+            case Media(media=body), State.STREAMING:
+                track = TRACKS[body.track]
+                return MediaReceived(track, message.sequence_number, body.chunk, body.timestamp, body.payload)
             case UnknownEvent(), _:
                 self.messages_unknown += 1
                 return None

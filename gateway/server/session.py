@@ -14,8 +14,19 @@ from structlog.typing import FilteringBoundLogger
 from gateway.call import Call, EndReason
 from gateway.errors import AdmissionError, RemoteProtocolError, UnsupportedCodecError
 from gateway.protocol.budget import ErrorBudget
-from gateway.protocol.messages import AUTH_FIELD, Connected, Start, Stop
-from gateway.protocol.stream import MediaReceived, MediaStream
+from gateway.protocol.messages import (
+    AUTH_FIELD,
+    READ_ERRORS,
+    CarrierMessage,
+    Connected,
+    Media,
+    Start,
+    Stop,
+    UnknownEvent,
+    decode_carrier,
+    read_carrier,
+)
+from gateway.protocol.stream import TRACKS, MediaReceived, MediaStream
 from gateway.server.admission import Ticket
 from gateway.server.transport import CloseCode, Link
 
@@ -139,23 +150,25 @@ class MediaSession:
         """Take one message, whatever it is."""
         if self.ended:
             return
+        call = self.call
         try:
-            event = self._stream.receive_message(text, now=now)
-            call = self.call
-            if isinstance(event, MediaReceived):
-                assert call is not None  # the stream lets no media pass before `start`, and `start` makes the call
-                payloads_bad = call.media_received(event, now=now)
-                if payloads_bad != self._payloads_bad:
-                    self._payloads_bad = payloads_bad
-                    raise RemoteProtocolError("payload cannot be decoded")
-            elif isinstance(event, Connected):
-                self._connected(event)
-            elif isinstance(event, Start):
-                self._start(event)
-            elif isinstance(event, Stop):
-                self.end(EndReason.STOP)
-            elif event is not None and call is not None:
-                call.event_received(event)
+            try:
+                message = read_carrier(text)
+            except READ_ERRORS:
+                self._take(decode_carrier(text), now)
+                return
+            if type(message) is not Media or call is None:
+                self._take(message, now)
+                return
+            # What comes fifty times a second. The stream is in the one state in which there is a call.
+            body = message.media
+            payloads_bad = call.media_received(
+                MediaReceived(TRACKS[body.track], message.sequence_number, body.chunk, body.timestamp, body.payload),
+                now,
+            )
+            if payloads_bad != self._payloads_bad:
+                self._payloads_bad = payloads_bad
+                raise RemoteProtocolError("payload cannot be decoded")
         except UnsupportedCodecError as error:
             self.log.warning("stream cannot be decoded", error=str(error))
             self.end(EndReason.UNSUPPORTED_CODEC)
@@ -202,6 +215,17 @@ class MediaSession:
         self._link.close(*_CLOSE[EndReason.REPLACED])
 
     # --- inside ---------------------------------------------------------------------------------------------------
+
+    def _take(self, message: CarrierMessage | UnknownEvent, now: float) -> None:
+        event = self._stream.take(message, now=now)
+        if isinstance(event, Connected):
+            self._connected(event)
+        elif isinstance(event, Start):
+            self._start(event)
+        elif isinstance(event, Stop):
+            self.end(EndReason.STOP)
+        elif event is not None and self.call is not None and not isinstance(event, MediaReceived):
+            self.call.event_received(event)
 
     def _connected(self, message: Connected) -> None:
         if self.ticket is None:

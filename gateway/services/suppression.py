@@ -50,6 +50,11 @@ class SuppressedReceiver:
         """Take a packet, and give the frames that are due."""
         return self._clean(self.receiver.push(packet, now=now))
 
+    def push_next(self, packet: MediaReceived, now: float) -> AudioFrame | None:
+        """Take a packet that comes in its turn."""
+        frame = self.receiver.push_next(packet, now)
+        return self._cleaned(frame) if frame is not None and frame.track == "inbound" else frame
+
     def pop(self, *, now: float) -> Sequence[AudioFrame]:
         """Give the frames whose time is over."""
         return self._clean(self.receiver.pop(now=now))

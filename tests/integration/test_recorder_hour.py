@@ -77,7 +77,7 @@ class Hour:
                 due += self.random.uniform(0, 0.004)
             self.clock.run_until(due)
             packet = MediaReceived("inbound", number + numbers, number + numbers - 1, 0, self.payloads[number])
-            self.call.media_received(packet, now=due)
+            self.call.media_received(packet, due)
             last = due
             if number % 40 == 0:
                 self.turn()
