@@ -8,6 +8,7 @@ Source: RFC 3389.
 """
 
 from collections.abc import Iterable
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -29,8 +30,10 @@ _LARGEST_COEFFICIENT: Final = 0.99  # a filter with 1 or more would not be stabl
 class ComfortNoise:
     """Makes noise as it is described; the same noise each time, from a seed."""
 
-    def __init__(self) -> None:
-        self._random = np.random.default_rng(3389)
+    @cached_property
+    def _random(self) -> np.random.Generator:
+        """Made when there is noise to be made, as most calls have none and it is twice the size of their codecs."""
+        return np.random.default_rng(3389)
 
     def decode(self, payload: bytes, n: int) -> Samples:
         """Make the noise that a payload describes.

@@ -90,8 +90,7 @@ class WebSocketConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Octets came: read every frame in them."""
-        now = self._clock()
-        self._keepalive.last_heard = now
+        self._keepalive.last_heard = now = self._clock()
         session = self._session
         if session is not None and self._between_messages:
             end = 0
@@ -101,8 +100,8 @@ class WebSocketConnection(asyncio.Protocol):
                     session.text_received(text, now=now)
                 else:
                     self._text_received(text, now, final=True)
-            if end == len(data):
-                return
+                if end == len(data):
+                    return
             data = data[end:]
         self._receive(data, now)
 
