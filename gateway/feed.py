@@ -1,8 +1,9 @@
 """What happens in the calls, for everybody who follows them: kept for a while, and handed to readers as it comes.
 
 Publishing is a plain call, made between two frames: it encodes the event once, for all readers, and wakes nobody by
-itself. Readers are woken a few in each turn of the event loop, so that two hundred of them never stand between a frame
-and its way; what happens until a reader's turn comes is read at once.
+itself. What was octets before, such as a webhook, is kept as these, and encoded when somebody reads it: most never is.
+Readers are woken a few in each turn of the event loop, so that two hundred of them never stand between a frame and its
+way; what happens until a reader's turn comes is read at once.
 
 Events are numbered through all calls, upwards, also from one process to the next: the first number is the time of the
 start in microseconds. Whoever comes back with the number that was read last gets what followed, and is told where
@@ -15,7 +16,7 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
@@ -23,27 +24,73 @@ __all__ = ["CallEvent", "CallFeed", "FeedReader"]
 
 _MAX_EVENT_BYTES: Final = 65_536
 _MAX_TYPE: Final = 100
+_ENVELOPE_BYTES: Final = 256  # about what an event's text has beside its data
 _WAKE_INTERVAL: Final = 0.002
 _WAKE_AT_ONCE: Final = 4  # readers; each then writes to its socket, some 50 us
 
 _encoder: Final = msgspec.json.Encoder()
 
 
-class CallEvent(NamedTuple):
+Reading: TypeAlias = Callable[[bytes], Mapping[str, Any]]
+"""Makes an event's data of the octets that were kept of it."""
+
+
+class _Refused:
+    """How many events were not JSON, or too large; by itself, so that no event holds the feed."""
+
+    __slots__ = ("count",)
+
+    def __init__(self) -> None:
+        self.count = 0
+
+
+# Not looked at by the garbage collector, as there are tens of thousands: nothing here leads back to an event.
+class CallEvent(msgspec.Struct, gc=False, eq=False):
     """Something that happened in a call.
 
     Attributes:
         id: Its number, higher than that of every event before it.
-        call_control_id: Of the call.
+        call_control_id: Of the call; None where it is of no one's.
         event_type: Its dotted name.
-        text: All of it as one JSON object without line ends: `id`, `at` (Unix time), `call_control_id`, `event_type`
-            and `data`.
+        at: Unix time.
+        size: How many octets it counts for.
     """
 
     id: int
-    call_control_id: str
+    call_control_id: str | None
     event_type: str
-    text: bytes
+    at: float
+    size: int
+    _octets: bytes  # the text; or what it is to be made of, by `_reading`
+    _reading: Reading | None
+    _refused: _Refused
+
+    @property
+    def text(self) -> bytes:
+        """All of it as one JSON object without line ends: `id`, `at`, `call_control_id`, `event_type` and `data`."""
+        if self._reading is not None:
+            self.write_down(self._reading(self._octets))
+        return self._octets
+
+    def write_down(self, data: Mapping[str, Any]) -> None:
+        """Make the text; without the data, where they are not JSON-ready, or too large."""
+        event = {
+            "id": self.id,
+            "at": round(self.at, 6),
+            "call_control_id": self.call_control_id,
+            "event_type": self.event_type,
+            "data": data,
+        }
+        try:
+            text = _encoder.encode(event)
+            if len(text) > _MAX_EVENT_BYTES:
+                raise ValueError(f"an event has {len(text)} octets, limit {_MAX_EVENT_BYTES}")
+        except (TypeError, ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors
+            self._refused.count += 1
+            call_control_id = _plain(self.call_control_id or "")
+            problem = {"problem": _plain(str(error))[:200]}
+            text = _encoder.encode(event | {"call_control_id": call_control_id, "data": problem})
+        self._octets, self._reading = text, None
 
 
 class _Kept:
@@ -61,10 +108,10 @@ class _Kept:
 
     def add(self, event: CallEvent) -> None:
         self.events.append(event)
-        self.size += len(event.text)
+        self.size += event.size
         while len(self.events) > self.max_events or self.size > self.max_bytes:
             oldest = self.events.popleft()
-            self.size -= len(oldest.text)
+            self.size -= oldest.size
             self.dropped_through = oldest.id
 
     def after(self, last_id: int) -> list[CallEvent]:
@@ -121,7 +168,6 @@ class CallFeed:
 
     Attributes:
         published: How many events were told.
-        refused: How many were not JSON, or too large: their `data` was left out.
         readers_dropped: How many readers did not read.
     """
 
@@ -136,10 +182,10 @@ class CallFeed:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.published = 0
-        self.refused = 0
         self.readers_dropped = 0
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
+        self._refused = _Refused()
         self._clock = clock
         self._last_id = int(clock() * 1e6)
         self._first_id = self._last_id + 1
@@ -155,6 +201,16 @@ class CallFeed:
         self._readers: dict[str | None, list[FeedReader]] = {}
         self._due: OrderedDict[FeedReader, None] = OrderedDict()  # readers to be woken
         self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def refused(self) -> int:
+        """How many events were not JSON, or too large: their `data` was left out."""
+        return self._refused.count
+
+    @property
+    def last_id(self) -> int:
+        """The number of the last event."""
+        return self._last_id
 
     @property
     def readers(self) -> int:
@@ -182,29 +238,30 @@ class CallFeed:
             with suppress(RuntimeError):  # the loop is closed: nobody follows any more
                 self._loop.call_soon_threadsafe(self.publish, call_control_id, event_type, dict(data))
             return
-        self._last_id += 1
-        self.published += 1
-        event = self._event(call_control_id, event_type, data)
-        kept = self._calls.get(call_control_id)
-        if kept is None:
-            kept = self._calls[call_control_id] = _Kept(self._max_events_per_call, self._max_bytes_per_call)
-            kept.dropped_through = self._forgotten_through
-        self._size -= kept.size
-        kept.add(event)
-        self._size += kept.size
-        self._all.add(event)
-        self._calls.move_to_end(call_control_id)
-        while len(self._calls) > self._max_calls or (self._size > self._max_bytes and len(self._calls) > 1):
-            self._forget_one()
-        for key in (call_control_id, None):
-            if key in self._readers:
-                self._hand_out(key, event)
+        event = self._next(call_control_id, event_type, b"", None)
+        event.write_down(data)
+        event.size = len(event.text)
+        self._add(call_control_id, event)
+
+    def publish_octets(self, call_control_id: str, event_type: str, octets: bytes, reading: Reading) -> None:
+        """Tell an event whose data are made when somebody reads it, if ever; from the event loop's thread only.
+
+        Args:
+            call_control_id: Any text.
+            event_type: A dotted name.
+            octets: All that is kept of it; not much less than its data as JSON.
+            reading: Makes the data; a plain function, which must not raise.
+        """
+        if len(octets) > _MAX_EVENT_BYTES:
+            self.publish(call_control_id, event_type, reading(octets))
+        else:
+            self._add(call_control_id, self._next(call_control_id, event_type, octets, reading))
 
     def publish_state(self, call_control_id: str, state: str) -> None:
         """Tell how far a call has come, as `call.state`, unless that was told last."""
         kept = self._calls.get(call_control_id)
         if kept is None or kept.state != state:
-            self.publish(call_control_id, "call.state", {"state": state})
+            self.publish_octets(call_control_id, "call.state", state.encode(), _state)
             self._calls[call_control_id].state = state
 
     @contextmanager
@@ -229,25 +286,31 @@ class CallFeed:
 
     # --- inside ---------------------------------------------------------------------------------------------------
 
-    def _event(self, call_control_id: str, event_type: str, data: Mapping[str, Any]) -> CallEvent:
+    def _next(self, call_control_id: str, event_type: str, octets: bytes, reading: Reading | None) -> CallEvent:
         if not (len(event_type) <= _MAX_TYPE and event_type.isascii() and event_type.isprintable()):
             event_type = "unnamed"
-        event = {
-            "id": self._last_id,
-            "at": round(self._clock(), 6),
-            "call_control_id": call_control_id,
-            "event_type": event_type,
-            "data": data,
-        }
-        try:
-            text = _encoder.encode(event)
-            if len(text) > _MAX_EVENT_BYTES:
-                raise ValueError(f"an event has {len(text)} octets, limit {_MAX_EVENT_BYTES}")
-        except (TypeError, ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors
-            self.refused += 1
-            problem = {"call_control_id": _plain(call_control_id), "data": {"problem": _plain(str(error))[:200]}}
-            text = _encoder.encode(event | problem)
-        return CallEvent(self._last_id, call_control_id, event_type, text)
+        self._last_id += 1
+        self.published += 1
+        size = _ENVELOPE_BYTES + len(octets)
+        now = self._clock()
+        return CallEvent(self._last_id, call_control_id, event_type, now, size, octets, reading, self._refused)
+
+    def _add(self, call_control_id: str, event: CallEvent) -> None:
+        kept = self._calls.get(call_control_id)
+        if kept is None:
+            kept = self._calls[call_control_id] = _Kept(self._max_events_per_call, self._max_bytes_per_call)
+            kept.dropped_through = self._forgotten_through
+        self._size -= kept.size
+        kept.add(event)
+        self._size += kept.size
+        self._all.add(event)
+        self._calls.move_to_end(call_control_id)
+        while len(self._calls) > self._max_calls or (self._size > self._max_bytes and len(self._calls) > 1):
+            self._forget_one()
+        if self._readers:
+            for key in (call_control_id, None):
+                if key in self._readers:
+                    self._hand_out(key, event)
 
     def _missed(self, call_control_id: str | None, last_id: int | None) -> list[CallEvent]:
         if call_control_id is None:
@@ -266,9 +329,9 @@ class CallFeed:
         if last_id >= forgotten_through:
             return missed
         # Its number is the last that was dropped: whoever comes back with it is not told again.
-        text = {"id": forgotten_through, "at": round(self._clock(), 6), "call_control_id": call_control_id}
-        gap = {"event_type": "feed.gap", "data": {"after": last_id, "through": forgotten_through}}
-        return [CallEvent(forgotten_through, call_control_id or "", "feed.gap", _encoder.encode(text | gap)), *missed]
+        gap = CallEvent(forgotten_through, call_control_id, "feed.gap", self._clock(), 0, b"", None, self._refused)
+        gap.write_down({"after": last_id, "through": forgotten_through})
+        return [gap, *missed]
 
     def _forget_one(self) -> None:
         _, kept = self._calls.popitem(last=False)
@@ -297,6 +360,10 @@ class CallFeed:
             readers.remove(reader)
         if not readers:
             self._readers.pop(reader.call_control_id, None)
+
+
+def _state(octets: bytes) -> Mapping[str, Any]:
+    return {"state": octets.decode()}
 
 
 def _plain(text: str) -> str:

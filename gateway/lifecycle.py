@@ -215,7 +215,7 @@ class CallLifecycle:
 
     def __init__(self, facts: Iterable[tuple[Fact, float]] = ()) -> None:
         self.facts: dict[Fact, float] = {}
-        self._by_kind: dict[type[Fact], list[Fact]] = {}  # the same facts, to be found quickly
+        self._by_kind: dict[type[Fact], tuple[Fact, ...]] = {}  # the same facts, to be found quickly
         self._state: CallState | None = None  # None where it has to be found out again
         for fact, at in facts:
             self._add(fact, at)
@@ -233,7 +233,8 @@ class CallLifecycle:
 
     def _add(self, fact: Fact, at: float) -> None:
         self.facts[fact] = at
-        self._by_kind.setdefault(type(fact), []).append(fact)
+        kind = type(fact)
+        self._by_kind[kind] = (*self._by_kind.get(kind, ()), fact)
         self._state = None
 
     # --- what is so -----------------------------------------------------------------------------------------------
@@ -246,22 +247,23 @@ class CallLifecycle:
         return self._state
 
     def _find_state(self) -> CallState:
-        if self._told(HungUp):
-            streams = [stage for stage in self._sockets().values() if stage in _WITH_STREAM]
+        told = self._by_kind
+        stages = self._sockets().values() if MediaSocket in told else ()
+        if HungUp in told:
+            streams = [stage for stage in stages if stage in _WITH_STREAM]
             return CallState.STORED if streams and min(streams) is SocketStage.STORED else CallState.ENDED
-        if self._told(MediaSocket, StreamRequested, StreamingReported):
-            stages = self._sockets().values()
+        if stages or StreamRequested in told or StreamingReported in told:
             if SocketStage.STARTED in stages or self._streams_elsewhere() > 0:
                 return CallState.STREAMING
             if SocketStage.CONNECTED in stages:
                 return CallState.CONNECTED
-            if self._requests_open() > 0:
+            if StreamRequested in told and self._requests_open() > 0:
                 return CallState.STREAM_REQUESTED
             if self._streams_begun():
                 return CallState.STOPPED
-        if self._told(Answered):
+        if Answered in told:
             return CallState.ANSWERED
-        return CallState.RINGING if self._told(Initiated) else CallState.DIALLED
+        return CallState.RINGING if Initiated in told else CallState.DIALLED
 
     @property
     def direction(self) -> str | None:
@@ -271,8 +273,11 @@ class CallLifecycle:
     @property
     def decision(self) -> Decision | None:
         """What is to be done with the call; None while nobody has decided."""
+        decided = self._of(Decided)
+        if len(decided) <= 1:
+            return decided[0].decision if decided else None
         # More than one is somebody's mistake; then any will do that is the same whatever the order.
-        return min((fact.decision for fact in self._of(Decided)), key=msgspec.json.encode, default=None)
+        return min((fact.decision for fact in decided), key=msgspec.json.encode)
 
     @property
     def hangup_cause(self) -> str | None:

@@ -45,7 +45,8 @@ def make_log(
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
         cache_logger_on_first_use=True,
     )
-    return log
+    bound: FilteringBoundLogger = log.bind()  # what `wrap_logger` gives makes a new logger for each line, told or not
+    return bound
 
 
 class _Handler(logging.Handler):

@@ -31,6 +31,8 @@ Policy: TypeAlias = Callable[[Announcement], "Decision | Awaitable[Decision | No
 """Decides over a call; None leaves it to the rules. A plain function is called in a thread of its own."""
 
 _MAX_THREADS: Final = 16
+_AS_SET: Final = Decision()
+"""What becomes of a call by the plain settings."""
 
 
 class Decider:
@@ -88,7 +90,9 @@ class Decider:
         return by_parameters or decided or first_match(self._routes, subject) or Decision()
 
     def _by_rules(self, event: Announcement, direction: str | None) -> Decision:
-        return first_match(self._routes, Subject.of_event(event, direction)) or Decision()
+        if not self._routes:
+            return _AS_SET
+        return first_match(self._routes, Subject.of_event(event, direction)) or _AS_SET
 
     async def _ask(self, policy: Policy, event: Announcement, direction: str | None) -> Decision:
         try:

@@ -37,7 +37,7 @@ class _Item(NamedTuple):
     """An event that waits."""
 
     event: Event
-    ripe_at: float  # on the event loop's clock: it may be handled from then on
+    ripe_at: float  # on the event loop's clock: it may be handled from then on; 0 for at once
     done: Callable[[], None] | None
 
 
@@ -56,9 +56,7 @@ class _Line:
 
     def ripe_at(self) -> float:
         """When the first of its events may be handled, and with it all that occurred before that one."""
-        if len(self.items) == 1:
-            return self.items[0].ripe_at
-        return min(item.ripe_at for item in self.items)
+        return self.items[0].ripe_at and min(item.ripe_at for item in self.items)
 
     def stop(self) -> None:
         """Have it served no more."""
@@ -174,14 +172,13 @@ class EventDispatcher:
         line = self._lines.get(key)
         if line is None:
             line = self._lines[key] = _Line(key)
-        now = self._loop.time()
-        ripe_at = now if event.event_type in UNORDERED else now + self._hold
+        ripe_at = 0.0 if event.event_type in UNORDERED else self._loop.time() + self._hold
         line.items.append(_Item(event, ripe_at, done))
         self.pending += 1
-        if ripe_at <= now:
-            self._make_due(line)
-        else:
+        if ripe_at:
             self._hold_back(line, ripe_at)
+        else:
+            self._make_due(line)
 
     # --- inside ---------------------------------------------------------------------------------------------------
 
@@ -213,7 +210,7 @@ class EventDispatcher:
             line.items.sort(key=_occurred_at)  # those of the same moment stay as they came
         while line.items and not line.busy and not line.stopped:
             ripe_at = line.ripe_at()
-            if self._open and ripe_at > self._loop.time():
+            if ripe_at and self._open and ripe_at > self._loop.time():
                 self._hold_back(line, ripe_at)
                 return
             item = line.items.pop(0)

@@ -46,6 +46,7 @@ class Inbox:
         duplicated: Events that came again.
         recovered: Events that an earlier process left, and this one has handed to the handler.
         unkept: Events that were handed to the handler without being kept.
+        unreadable: Events of which a part could not be read: each is told once, and handled without that part.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Inbox:
         self.duplicated = 0
         self.recovered = 0
         self.unkept = 0
+        self.unreadable = 0
         self._store = store
         self._dispatcher = dispatcher
         self._log = log
@@ -140,6 +142,8 @@ class Inbox:
         else:
             self._known.pop(taking.event.id, None)
             taking.fail(error)
+        while self._waiting and self._waiting[0].safe.done():  # what has been answered takes no memory
+            self._waiting.popleft()
 
     def _hand_on(self, taking: "_Taking", *, kept: bool) -> None:
         """Have an event answered, and then handled."""
@@ -150,8 +154,16 @@ class Inbox:
         if not taking.safe.done():
             taking.safe.set_result(None)
         self.unkept += not kept
+        if taking.event.unreadable:
+            self._tell_unreadable(taking.event)
         self._forward(taking.event, taking.body)
         self._dispatcher.submit(taking.event, partial(self._store.finish_webhook, taking.seq) if kept else None)
+
+    def _tell_unreadable(self, event: Event) -> None:
+        """Name the fields; their values stand in no log."""
+        self.unreadable += 1
+        fields = [path[:100] for path in event.unreadable][:20]
+        self._log.warning("event read in part", event_type=event.event_type, event_id=event.id, unreadable=fields)
 
     def _hurry(self) -> None:
         """Answer the webhooks that have waited too long; an event that is committed after that is handled as well."""

@@ -116,7 +116,7 @@ class CallPolicy:
             self._log.warning("streaming failed", reason=word, call_control_id=call_control_id)
         record = self._directory.tell(call_control_id, *facts, problem=problem)
         if (
-            isinstance(event, CallInitiated | CallAnswered)
+            (type(event) is CallInitiated or type(event) is CallAnswered)
             and record.life.decision is None
             and record.state < CallState.ENDED
         ):

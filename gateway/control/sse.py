@@ -8,20 +8,26 @@ Source: WHATWG HTML, section 9.2.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Final
 
 from aiohttp import web
 
 from gateway.control.problems import problem
-from gateway.feed import CallEvent, CallFeed, FeedReader
+from gateway.feed import CallEvent, CallFeed
 
-__all__ = ["EventStreams"]
+__all__ = ["POSITION", "EventStreams"]
+
+POSITION: Final = "Feed-Position"
+"""Header of a stream: the number of the last event before it."""
 
 _HEADERS: Final = {"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 _RETRY_MS: Final = 2000
 _SMALL: Final = 16_384  # octets; a quarter of what aiohttp lets wait before a write has to
 _HEARTBEAT: Final = b":\n\n"
+_AT_ONCE: Final = 50
+"""How many missed events are written down in one turn of the event loop."""
 
 
 class EventStreams:
@@ -58,31 +64,64 @@ class EventStreams:
         text = request.headers.get("Last-Event-ID", "")
         if text and not (text.isascii() and text.isdigit() and len(text) <= 18):
             return problem(400, f"Last-Event-ID is {text[:20]!r}, want a number that an event had")
-        if self._feed.readers >= self._max_readers:
-            return problem(503, f"{self._max_readers} readers follow already", headers={"Retry-After": "5"})
-        response = web.StreamResponse(headers=_HEADERS)
+        if (refusal := self.refusal()) is not None:
+            return refusal
         with self._feed.follow(call_control_id, int(text) if text else None) as (reader, missed):
-            # Not by a cancelled handler: the server would then tell nothing of the end.
-            async with asyncio.TaskGroup() as tasks:
-                stream = tasks.create_task(self._send(request, response, reader, missed), name="events")
-                self._streams.add(stream)
-                stream.add_done_callback(self._streams.discard)
+
+            async def read() -> bytes | None:
+                events = await reader.read()
+                return None if reader.dropped else _lines(events)
+
+            headers = {POSITION: str(self._feed.last_id)}
+            return await self.send(request, await _many_lines(missed), read, headers)
+
+    def refusal(self) -> web.Response | None:
+        """What whoever wants to follow is told where there is no room; else None."""
+        if self._feed.readers < self._max_readers:
+            return None
+        return problem(503, f"{self._max_readers} readers follow already", headers={"Retry-After": "5"})
+
+    async def send(
+        self,
+        request: web.Request,
+        first: bytes,
+        read: Callable[[], Awaitable[bytes | None]],
+        headers: Mapping[str, str] | None = None,
+    ) -> web.StreamResponse:
+        """Send a stream of events until the reader leaves or does not read.
+
+        Args:
+            request: What it answers.
+            first: What stands at its beginning.
+            read: Waits for what follows; None ends the stream, as the reader does not read. May be cancelled.
+            headers: Beside those that each stream has.
+        """
+        response = web.StreamResponse(headers={**_HEADERS, **(headers or {})})
+        # Not by a cancelled handler: the server would then tell nothing of the end.
+        async with asyncio.TaskGroup() as tasks:
+            stream = tasks.create_task(self._send(request, response, first, read), name="events")
+            self._streams.add(stream)
+            stream.add_done_callback(self._streams.discard)
         return response
 
     async def _send(
-        self, request: web.Request, response: web.StreamResponse, reader: FeedReader, missed: list[CallEvent]
+        self,
+        request: web.Request,
+        response: web.StreamResponse,
+        first: bytes,
+        read: Callable[[], Awaitable[bytes | None]],
     ) -> None:
         with suppress(ConnectionError):
             try:
                 await response.prepare(request)
-                await self._write(request, response, f"retry: {_RETRY_MS}\n\n".encode() + _lines(missed))
-                while not reader.dropped:
+                text: bytes | None = f"retry: {_RETRY_MS}\n\n".encode() + first
+                while text is not None:
+                    await self._write(request, response, text)
                     try:
                         async with asyncio.timeout(self._heartbeat):
-                            text = _lines(await reader.read())
+                            text = await read()
                     except TimeoutError:
                         text = _HEARTBEAT
-                    await self._write(request, response, text)
                 _cut(request)
             except TimeoutError:  # of a write
                 self._feed.readers_dropped += 1
@@ -102,6 +141,15 @@ def _cut(request: web.Request) -> None:
     """End a connection whose other side may not read: a polite end would wait in the same queue."""
     if request.transport is not None:
         request.transport.abort()
+
+
+async def _many_lines(events: list[CallEvent]) -> bytes:
+    """A few in each turn of the event loop: one that nobody has read yet takes some 10 us to write down."""
+    pieces = []
+    for start in range(0, len(events), _AT_ONCE):
+        pieces.append(_lines(events[start : start + _AT_ONCE]))
+        await asyncio.sleep(0)
+    return b"".join(pieces)
 
 
 def _lines(events: list[CallEvent]) -> bytes:

@@ -17,6 +17,7 @@ from structlog.typing import FilteringBoundLogger
 from gateway.control.inbox import Inbox
 from gateway.control.origins import Origins
 from gateway.control.problems import problem
+from gateway.control.taken import TakenAnswers
 from gateway.errors import InboxFullError, RemoteProtocolError, SignatureError, StoreError
 from gateway.protocol import signature
 from gateway.protocol.events import parse_event
@@ -65,6 +66,7 @@ class WebhookReceiver:
         self._clock = clock
         self._tolerance = tolerance
         self._body_timeout = body_timeout
+        self._taken = TakenAnswers(clock)
         self._verified = 0
         self._refused: Counter[Reason] = Counter()
 
@@ -76,9 +78,10 @@ class WebhookReceiver:
             "webhooks_duplicated": self._inbox.duplicated,
             "webhooks_recovered": self._inbox.recovered,
             "webhooks_unkept": self._inbox.unkept,
+            "webhooks_unreadable": self._inbox.unreadable,
         }
 
-    async def handle(self, request: web.Request) -> web.Response:
+    async def handle(self, request: web.Request) -> web.StreamResponse:
         """Take one webhook.
 
         Returns:
@@ -93,7 +96,9 @@ class WebhookReceiver:
             return self._refuse(request, 403, "no_key", "TELNYX_PUBLIC_KEY is not set, no webhook can be trusted")
         try:
             # Nearly always the body came in with its headers, and there is nothing to wait for.
-            body = await (request.read() if request.content.is_eof() else self._read(request))
+            body = request.content.read_nowait() if request.content.is_eof() else await self._read(request)
+            if len(body) > request.client_max_size:
+                raise web.HTTPRequestEntityTooLarge(request.client_max_size, len(body))
         except web.HTTPRequestEntityTooLarge:
             return self._refuse(request, 413, "too_large", f"the body has more than {request.client_max_size} octets")
         except (TimeoutError, ConnectionError, web.RequestPayloadError) as error:
@@ -114,7 +119,7 @@ class WebhookReceiver:
         except Exception:  # noqa: BLE001 - a mistake of ours; Telnyx delivers again
             self._log.exception("webhook failed")
             return problem(500, "the gateway failed; see its log")
-        return web.Response()
+        return self._taken.answer(request)
 
     async def _read(self, request: web.Request) -> bytes:
         async with asyncio.timeout(self._body_timeout):

@@ -156,6 +156,42 @@ async def test_what_cannot_be_told_is_told_without_its_data(data: Mapping[str, A
     assert calls.refused == 1
 
 
+async def test_what_is_made_of_octets_is_made_once_and_when_it_is_read() -> None:
+    calls = feed()
+    read: list[bytes] = []
+
+    def reading(octets: bytes) -> Mapping[str, Any]:
+        read.append(octets)
+        return {"digits": octets.decode()}
+
+    calls.publish_octets("v3:a", "gather.ended", b"12", reading)
+    assert read == []
+    for _ in range(2):
+        (event,) = missed(calls, "v3:a", None)
+        assert json.loads(event.text) == {
+            "id": FIRST,
+            "at": NOW,
+            "call_control_id": "v3:a",
+            "event_type": "gather.ended",
+            "data": {"digits": "12"},
+        }
+    assert read == [b"12"]
+
+
+async def test_what_is_kept_as_octets_counts_and_too_much_of_it_is_not_kept() -> None:
+    calls = feed(max_bytes=100_000, max_calls=10_000)
+    for number in range(2000):
+        calls.publish_octets(f"v3:{number}", "one", b"x" * 200, lambda octets: {"text": octets.decode()})
+    events = [event for number in range(2000) for event in missed(calls, f"v3:{number}", None)]
+    assert 200 < len(events) < 400
+    assert sum(len(event.text) for event in events) <= 100_000
+    calls.publish_octets("v3:b", "one", b"x" * 70_000, lambda octets: {"text": octets.decode()})
+    (event,) = missed(calls, "v3:b", None)
+    assert "limit 65536" in json.loads(event.text)["data"]["problem"]
+    assert len(event.text) < 1000
+    assert calls.refused == 1
+
+
 @pytest.mark.parametrize("name", ["two\nlines", "x" * 101, "ä", "a\rb"])
 async def test_a_name_that_would_break_the_stream_is_not_told(name: str) -> None:
     calls = feed()

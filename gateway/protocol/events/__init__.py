@@ -257,9 +257,11 @@ def parse_event(body: bytes) -> Event:
         RemoteProtocolError: Not a webhook. Says which field is wrong and how, without quoting the body.
     """
     try:
-        return _Webhook.model_validate_json(body).data
+        event: Event = _Webhook.model_validate_json(body).data
     except ValidationError:
-        return _parse_leniently(body)
+        event = _parse_leniently(body)
+    event.__dict__["body"] = body  # where the property looks first
+    return event
 
 
 class _Data(BaseModel):

@@ -1,9 +1,11 @@
 """What all events have in common: every field of a payload is optional, as in the schema of Telnyx."""
 
 from collections.abc import Mapping
+from functools import cached_property
+from types import MappingProxyType
 from typing import Annotated, Any, Final, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 __all__ = ["BaseEvent", "CallPayload", "Model", "NameValue", "Payload"]
 
@@ -54,7 +56,16 @@ class BaseEvent(Model):
     occurred_at: str | None = None
     record_type: str | None = None  # `event`
 
-    _unreadable: Mapping[str, Any] | None = PrivateAttr(None)
+    @cached_property
+    def body(self) -> bytes:
+        """The webhook that it was read from."""
+        return b'{"data":%b}' % self.model_dump_json(by_alias=True, exclude_unset=True).encode()
+
+    @property
+    def unreadable(self) -> Mapping[str, Any]:
+        """Fields whose values have not the documented type, by their path, as they came; each counts as absent."""
+        unreadable: Mapping[str, Any] = self.__dict__.get("unreadable", _NOTHING)
+        return unreadable
 
     @classmethod
     def read(cls, data: dict[str, Any]) -> Self:
@@ -70,15 +81,11 @@ class BaseEvent(Model):
         # From behind: what leaves a list moves what follows. A union has an error for each of its branches.
         taken = {".".join(map(str, path)): _take(data, path) for path in reversed(dict.fromkeys(paths))}
         event = cls.model_validate(data)
-        event._unreadable = taken  # noqa: SLF001 - of its own class
+        event.__dict__["unreadable"] = taken  # as a private attribute of the model would cost every event
         return event
 
-    @property
-    def unreadable(self) -> Mapping[str, Any]:
-        """Fields whose values have not the documented type, by their path, as they came; each counts as absent."""
-        return self._unreadable or {}
 
-
+_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 _Path: TypeAlias = tuple[int | str, ...]
 _ESSENTIAL: Final = {("id",), ("event_type",), ("payload", "call_control_id")}
 

@@ -1,5 +1,6 @@
 import asyncio
 import socket
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -62,6 +63,33 @@ async def test_who_comes_back_goes_on_behind_the_last_event() -> None:
         async with client.get("/all", headers={"Last-Event-ID": "1"}) as stream:
             await stream.content.readuntil(b"\n\n")
             assert b"event: feed.gap\n" in await stream.content.readuntil(b"\n\n")
+
+
+async def test_much_that_was_missed_is_written_down_a_little_at_a_time() -> None:
+    calls = feed()
+    turn = 0
+    written_in: Counter[int] = Counter()
+
+    async def count_turns() -> None:
+        nonlocal turn
+        while True:
+            turn += 1
+            await asyncio.sleep(0)
+
+    def reading(octets: bytes) -> dict[str, str]:
+        written_in[turn] += 1
+        return {"number": octets.decode()}
+
+    for number in range(400):
+        calls.publish_octets("v3:a", "event", b"%d" % number, reading)
+    counting = asyncio.create_task(count_turns())
+    async with following(calls) as client, client.get("/one") as stream:
+        await stream.content.readuntil(b"\n\n")
+        for number in range(400):
+            assert b'{"number":"%d"}' % number in await stream.content.readuntil(b"\n\n")
+    counting.cancel()
+    assert sum(written_in.values()) == 400
+    assert max(written_in.values()) <= 50
 
 
 @pytest.mark.parametrize("last_id", ["x", "-1", "1.5", "9" * 19, "\u0661"])

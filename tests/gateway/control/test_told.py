@@ -3,6 +3,8 @@ from typing import Any
 
 from gateway.control.told import tell_webhook
 from gateway.feed import CallFeed
+from gateway.protocol.events import CallAnswered
+from gateway.protocol.events.call import LegPayload
 from tests.gateway.control.conftest import an_event
 
 
@@ -33,3 +35,11 @@ async def test_what_belongs_to_no_call_is_told_to_nobody() -> None:
     feed = CallFeed()
     tell_webhook(feed, an_event("call.cost", call_control_id=None))
     assert feed.published == 0
+
+
+async def test_an_event_that_was_not_read_from_octets_is_told_as_well() -> None:
+    feed = CallFeed()
+    payload = LegPayload.model_validate({"call_control_id": "v3:a", "from": "+15550100001"})
+    tell_webhook(feed, CallAnswered(id="1", event_type="call.answered", payload=payload))
+    with feed.follow("v3:a", None) as (_, (event,)):
+        assert json.loads(event.text)["data"]["payload"] == {"call_control_id": "v3:a", "from": "+15550100001"}

@@ -127,6 +127,7 @@ async def test_a_signed_webhook_is_taken_and_handled(gateway: Gateway) -> None:
         "webhooks_duplicated": 0,
         "webhooks_recovered": 0,
         "webhooks_unkept": 0,
+        "webhooks_unreadable": 0,
     }
 
 
@@ -281,6 +282,40 @@ async def test_a_mistake_of_ours_is_told_and_logged_and_the_webhook_may_come_aga
     assert [(line["event"], "exc_info" in line) for line in gateway.log.lines] == [("webhook failed", True)]
     inbox._store = store
     assert await gateway.post(webhook("call.cost", id="2")) == 200
+
+
+async def test_an_answer_is_whole_and_the_connection_stays_open(gateway: Gateway) -> None:
+    reader, writer = await asyncio.open_connection(gateway.client.host, gateway.client.port)
+    async with asyncio.timeout(5):
+        for event_id in "12":
+            body = webhook("call.cost", id=event_id)
+            writer.write(_request("1.1", body) + body)
+            answer = await reader.readuntil(b"\r\n\r\n")
+            assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+            assert b"\r\nContent-Length: 0\r\n" in answer
+            assert b"\r\nDate: Thu, 20 Nov 2025 12:00:00 GMT\r\n" in answer
+        writer.close()
+        await writer.wait_closed()
+
+
+@pytest.mark.parametrize(("version", "header"), [("1.0", ""), ("1.1", "Connection: close\r\n")])
+async def test_a_connection_that_is_not_to_stay_open_is_closed_after_the_answer(
+    gateway: Gateway, version: str, header: str
+) -> None:
+    reader, writer = await asyncio.open_connection(gateway.client.host, gateway.client.port)
+    async with asyncio.timeout(5):
+        writer.write(_request(version, BODY, header) + BODY)
+        answer = await reader.read()
+    assert answer.startswith(f"HTTP/{version} 200 OK\r\n".encode())
+    assert (b"\r\nConnection: close\r\n" in answer) == (version == "1.1")
+    writer.close()
+    await writer.wait_closed()
+
+
+def _request(version: str, body: bytes, header: str = "") -> bytes:
+    signed = "".join(f"{name}: {value}\r\n" for name, value in sign(body, key=KEY, now=NOW).items())
+    head = f"POST /webhooks/telnyx HTTP/{version}\r\nHost: x\r\nContent-Length: {len(body)}\r\n"
+    return f"{head}{signed}{header}\r\n".encode()
 
 
 async def test_the_answer_leaves_in_under_50_ms_whatever_the_handlers_do(tmp_path: Path, log: Log) -> None:

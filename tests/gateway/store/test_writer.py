@@ -50,7 +50,7 @@ class Desk:
 
 
 def webhook(seq: int, body: str = "{}") -> Row:
-    return seq, f"event {seq}", 1.0, 1, body
+    return seq, f"event {seq}", 1.0, 1, body, 0
 
 
 @asynccontextmanager
@@ -69,8 +69,9 @@ async def desk(engine: AsyncEngine, log: Log) -> AsyncIterator[Desk]:
 
 
 def test_a_statement_knows_its_text_and_the_order_of_its_values(desk: Desk) -> None:
-    assert desk.insert.sql.startswith("INSERT INTO webhooks (seq, event_id, received_at, attempts, body) VALUES (?")
-    values = {"body": "{}", "seq": 1, "event_id": "event 1", "attempts": 1, "received_at": 1.0}
+    columns = "seq, event_id, received_at, attempts, body, worker"
+    assert desk.insert.sql.startswith(f"INSERT INTO webhooks ({columns}) VALUES (?")
+    values = {"body": "{}", "seq": 1, "event_id": "event 1", "attempts": 1, "received_at": 1.0, "worker": 0}
     assert desk.insert.row(values) == webhook(1)
     assert desk.finish.names == ("finished",)
 
@@ -112,7 +113,7 @@ async def test_of_a_row_that_is_replaced_only_the_last_is_made_and_written(desk:
 
     def row(state: str) -> Row:
         made.append(state)
-        return "v3:a", state, 1.0, 2.0, "{}"
+        return "v3:a", state, 1.0, 2.0, "{}", 0
 
     for state in ("ringing", "answered", "ended"):
         desk.writer.replace_later(desk.call, "v3:a", lambda state=state: row(state))  # type: ignore[misc]
@@ -172,7 +173,7 @@ async def test_on_a_full_disk_what_nobody_waits_for_stays_and_is_written_when_th
         disk.full = True
         desk.writer.write_later(desk.insert, webhook(3, BIG))
         desk.writer.write_later(desk.finish, (1,))
-        desk.writer.replace_later(desk.call, "v3:a", lambda: ("v3:a", "ended", 1.0, 2.0, "{}"))
+        desk.writer.replace_later(desk.call, "v3:a", lambda: ("v3:a", "ended", 1.0, 2.0, "{}", 0))
         await desk.writer.flush()
         assert desk.writer.failure is not None
         assert await rows(desk.engine, "SELECT seq FROM webhooks WHERE body IS NULL") == []
@@ -193,7 +194,7 @@ async def test_what_waits_on_a_broken_store_is_bounded(engine: AsyncEngine, log:
     async with running(engine, log, later=60, max_rows=3) as desk:
         for number in range(10):
             desk.writer.write_later(desk.finish, (number,))
-            desk.writer.replace_later(desk.call, number, lambda number=number: (str(number), "x", 1.0, 2.0, "{}"))  # type: ignore[misc]
+            desk.writer.replace_later(desk.call, number, lambda number=number: (str(number), "x", 1.0, 2.0, "{}", 0))  # type: ignore[misc]
         assert desk.writer.rows_lost == 14
     assert await rows(desk.engine, "SELECT call_control_id FROM calls") == [("7",), ("8",), ("9",)]
 
