@@ -8,6 +8,7 @@ source.
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal
 
 import msgspec
@@ -32,7 +33,7 @@ from gateway.protocol.stream import MediaReceived, MediaStream
 from gateway.services.services import CallServices, playback_data
 from gateway.services.sounds import Loop, check_loop, is_url, read_sound
 from gateway.services.suppression import SuppressedReceiver, suppress, unsuppressed
-from gateway.sinks.base import AsyncAudioSink, AudioSink, StreamInfo
+from gateway.sinks.base import AsyncAudioSink, AudioSink, StreamInfo, publisher
 from gateway.sinks.delivery import Declared, delivery_of
 from gateway.sinks.events import SinkEvent, event_type_of
 from gateway.sinks.fanout import FanOut
@@ -40,6 +41,7 @@ from gateway.sound.file import SoundFile, pack, read_file
 from gateway.sound.source import Source, read_source, stream_reader
 from gateway.vad.choose import open_vad
 from gateway.vad.detector import DEFAULT_SILENCE, SpeechDetector
+from gateway.weakly import weakly
 
 __all__ = ["Call", "CallItem", "CallOptions", "EndReason"]
 
@@ -81,7 +83,7 @@ class Call(CallActions):
         self.stream_id = start.stream_id
         self.log = log
         self.end_reason: EndReason | None = None
-        self.info = _stream_info(start, inbound().sample_rate, outbound, self.report, self.publish)
+        self.info = _stream_info(start, inbound().sample_rate, outbound, weakly(self.report), options)
         self._on_end = on_end
         self._outbound = outbound
         self._pacer = pacer
@@ -92,14 +94,14 @@ class Call(CallActions):
             stream,
             outbound,
             transmit=transmit,
-            here=self._caller_position,
-            on_finished=self._said,
-            on_drop=self._sound_dropped,
+            here=weakly(self._caller_position),
+            on_finished=weakly(self._said),
+            on_drop=weakly(self._sound_dropped),
             lead=options.playout_lead,
             message=options.playout_message,
             phase=pacer.phase(),
         )
-        self._plays = Plays(self._player, clock=clock, arm=self._arm, hear=self._hear, log=log)
+        self._plays = Plays(self._player, clock=clock, arm=weakly(self._arm), hear=weakly(self._hear), log=log)
         self._armed_for: float | None = None
         self._started = clock()
         self._duration: float | None = None
@@ -112,7 +114,7 @@ class Call(CallActions):
             services=options.sink_services,
             clock=clock,
             wake_at=pacer.wake_at,
-            on_event=self._publish_sink_event,
+            on_event=weakly(self._publish_sink_event),
             log=log,
         )
         self._agent = AgentSlot(
@@ -120,7 +122,7 @@ class Call(CallActions):
             warm=options.warm_agents,
             on_failure=options.agent_failure,
             grace=options.agent_grace,
-            on_listening=lambda tell: self._sinks.tap("inbound", tell),
+            on_listening=partial(weakly(self._sinks.tap), "inbound"),
             log=log,
         )
         self._write = self._sinks.write
@@ -509,7 +511,7 @@ def _stream_info(
     inbound_sample_rate: int,
     outbound: Codec,
     report: Callable[[], Mapping[str, Any]],
-    publish: Callable[[str, Mapping[str, Any]], None],
+    options: CallOptions,
 ) -> StreamInfo:
     body = start.start
     return StreamInfo(
@@ -524,5 +526,5 @@ def _stream_info(
         custom_parameters=body.custom_parameters or {},
         started_at=time.time(),
         report=report,
-        publish=publish,
+        publish=publisher(options.publish, body.call_control_id),
     )

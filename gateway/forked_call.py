@@ -31,10 +31,11 @@ from gateway.media.rtp_receiver import RtpReceiver
 from gateway.media.rtp_source import Address
 from gateway.protocol.messages import Track
 from gateway.protocol.rtp import RtpFormat, parse_rtp
-from gateway.sinks.base import SinkSource, StreamInfo
-from gateway.sinks.events import event_type_of
+from gateway.sinks.base import SinkSource, StreamInfo, publisher
+from gateway.sinks.events import SinkEvent, event_type_of
 from gateway.sinks.fanout import FanOut
 from gateway.sinks.services import SinkServices
+from gateway.weakly import weakly
 
 __all__ = ["ForkItem", "ForkOptions", "ForkedCall"]
 
@@ -126,7 +127,7 @@ class ForkedCall:
             services=options.sink_services,
             clock=clock,
             wake_at=pacer.wake_at,
-            on_event=lambda event: self.publish(event_type_of(event), msgspec.to_builtins(event)),
+            on_event=weakly(self._publish_sink_event),
             log=self.log,
         )
         self._receivers = {
@@ -134,8 +135,8 @@ class ForkedCall:
                 track,
                 formats=formats,
                 ledger=self._ledger,
-                begin=self._begin,
-                on_digit=self._pressed,
+                begin=weakly(self._begin),
+                on_digit=weakly(self._pressed),
                 window=options.reorder_window,
             )
             for track in _TRACKS
@@ -254,8 +255,8 @@ class ForkedCall:
                 client_state=None,
                 custom_parameters={},
                 started_at=time.time(),
-                report=self.report,
-                publish=self.publish,
+                report=weakly(self.report),
+                publish=publisher(self._options.publish, self.call_control_id),
             )
             self._stirred.set()
             self._on_start(self)
@@ -268,6 +269,9 @@ class ForkedCall:
         self._sinks.write(frame)
         if self._mailbox is not None and frame.track == "inbound":
             self._mailbox.put(frame)
+
+    def _publish_sink_event(self, event: SinkEvent) -> None:
+        self.publish(event_type_of(event), msgspec.to_builtins(event))
 
     def _pressed(self, digit: str) -> None:
         self._digits += 1

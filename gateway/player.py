@@ -258,7 +258,8 @@ class Player:
         enough = self._playout.heard_by(_HEARD_AT_ONCE)
         if enough <= now:
             heard = self.heard(now=now)
-            self.hear_at = max(self._playout.heard_by(_HEARD_AT_ONCE), now + FRAME_SECONDS)
+            # Where nothing is in flight, what leaves next will not have been heard sooner than this.
+            self.hear_at = max(self._playout.heard_by(_HEARD_AT_ONCE), now + (_HEARD_AT_ONCE - 1) * FRAME_SECONDS)
             return heard
         self.hear_at = enough
         settles = self._playout.settles()

@@ -1,7 +1,7 @@
 """What several tests put in the place of the world: a clock that is told the time, a wire without a socket, sinks."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -28,7 +28,7 @@ from gateway.protocol.messages import (
     UnknownEvent,
 )
 from gateway.protocol.stream import CarrierStream, Event, MediaReceived, MediaStream
-from gateway.sinks.base import INBOUND, SinkFactory, StreamInfo
+from gateway.sinks.base import INBOUND, SinkFactory, SinkSource, StreamInfo
 
 
 class FakeTimer:
@@ -159,7 +159,7 @@ class FakeLine(FakeWire):
         self,
         *,
         agent: AgentFactory | None = None,
-        sinks: dict[str, SinkFactory] | None = None,
+        sinks: Mapping[str, SinkSource] | None = None,
         outbound: Codec | None = None,
         **options: Any,
     ) -> None:
@@ -171,7 +171,7 @@ class FakeLine(FakeWire):
             stream=self.stream,
             inbound=lambda: open_codec("PCMU", 8000),
             outbound=outbound or open_codec("PCMU", 8000),
-            options=CallOptions(sinks=sinks or {}, sink_services=None, agent=agent, **options),
+            options=CallOptions(sinks=sinks or {}, agent=agent, **options),
             transmit=self.transmit,
             on_end=self.ended.append,
             pacer=Pacer(self.clock.call_later, self.clock),

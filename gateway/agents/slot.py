@@ -6,6 +6,7 @@ as the mailbox would hold.
 """
 
 import asyncio
+import traceback
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
@@ -163,4 +164,5 @@ class AgentSlot:
         self.error = f"{type(error).__name__}: {error}"[:500]
         self._log.error("agent failed", error=self.error, exc_info=error)
         call.publish("agent.failed", {"error": self.error, "during_call": call.end_reason is None})
+        traceback.clear_frames(error.__traceback__)  # they know the call, and whatever has the error
         await self._on_failure(call)

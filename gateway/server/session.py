@@ -207,6 +207,7 @@ class MediaSession:
             self.call.end(reason)
         self._link.close(*_CLOSE[reason])
         self._owner.session_ended(self, reason)
+        self.call = None  # which knows this session
 
     def give_way(self) -> None:
         """A newer socket carries the call on: this one has no part in it any more."""

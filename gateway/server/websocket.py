@@ -124,6 +124,7 @@ class WebSocketConnection(asyncio.Protocol):
         if session is not None:
             close = self._protocol.close_rcvd or self._protocol.close_sent
             session.link_lost(*(CloseCode.ABNORMAL, "") if close is None else (close.code, close.reason))
+        self._protocol.parser_exc = None  # an error whose traceback has the protocol: a cycle
 
     def pause_writing(self) -> None:
         """The system's buffers are full: the other end does not read as fast as we send, or not at all."""

@@ -189,6 +189,7 @@ class Gathers:
         if gather is not self._current:
             return
         self._current = None
+        gather.prompts = {}  # they may know the call, which keeps the last gather
         result = gather.gathering.result
         assert result is not None
         gather.ended.set()

@@ -1,5 +1,6 @@
 """The media services of one call: what `Call` and the HTTP API both offer, made when one of them is first asked for."""
 
+import weakref
 from collections.abc import AsyncGenerator, Callable, Mapping
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -17,6 +18,7 @@ from gateway.sinks.fanout import FanOut
 from gateway.sinks.recorder import RecordingOptions
 from gateway.sinks.recorder.beep import beep
 from gateway.speech.base import check_text
+from gateway.weakly import weakly
 
 if TYPE_CHECKING:
     from gateway.call import Call
@@ -56,9 +58,9 @@ class CallServices:
         wake_at: Callable[[float, Callable[[float], None]], None],
     ) -> None:
         self.options = options
-        self.gathers = Gathers(clock=clock, wake_at=wake_at, publish=call.publish)
-        self.recordings = CallRecordings(options.recorder, add=self._add, remove=sinks.remove)
-        self._call = call
+        self.gathers = Gathers(clock=clock, wake_at=wake_at, publish=call.info.publish)
+        self.recordings = CallRecordings(options.recorder, add=weakly(self._add), remove=sinks.remove)
+        self._call: Call = weakref.proxy(call)  # which these services belong to
         self._sinks = sinks
         self._added = 0
         self._transcription: str | None = None

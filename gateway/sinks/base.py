@@ -7,6 +7,7 @@ other calls, stand still while `write` runs.
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from functools import partial
 from typing import Any, Final, Protocol, TypeAlias
 
 import msgspec
@@ -22,6 +23,7 @@ __all__ = [
     "SinkFactory",
     "SinkSource",
     "StreamInfo",
+    "publisher",
 ]
 
 INBOUND: Final[frozenset[FrameTrack]] = frozenset({"inbound"})
@@ -36,6 +38,13 @@ ALL_TRACKS: Final[frozenset[FrameTrack]] = frozenset({"inbound", "outbound", "pl
 
 def _nobody(event_type: str, data: Mapping[str, Any]) -> None:
     """Nobody follows the call."""
+
+
+def publisher(
+    publish: Callable[[str, str, Mapping[str, Any]], None] | None, call_control_id: str
+) -> Callable[[str, Mapping[str, Any]], None]:
+    """What tells the events of one call by what tells those of all calls, if anything does; without the call itself."""
+    return _nobody if publish is None else partial(publish, call_control_id)
 
 
 class StreamInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,7 +62,7 @@ class StreamInfo(msgspec.Struct, frozen=True, kw_only=True):
         custom_parameters: As Telnyx sent them.
         started_at: Unix time of the `start` message.
         report: The stream's counters, gap ledger and end, as JSON-ready values; complete once the sink closes. Empty
-            in a worker process.
+            in a worker process. Raises ReferenceError where nobody has the call any more, after every sink has closed.
         publish: Tells an event of this call, by its dotted name and JSON-ready values, to everybody who follows the
             call; returns at once and never raises. In a worker process, they are told with the answer to the frames.
     """
@@ -76,7 +85,7 @@ class AudioSink(Protocol):
     """Takes the frames of one stream.
 
     A sink may have a method `describe()` as well: JSON-ready values for the call's record, such as where a recording
-    lies. It is called from the event loop, whoever calls `write`.
+    lies. It is called from the event loop, whoever calls `write`, and for the last time when the sink has closed.
 
     Attributes:
         tracks: The tracks it wants to hear.

@@ -42,13 +42,11 @@ class DirectSink:
     Attributes:
         tracks: What the sink wants to hear.
         frames: How many it took that had waited.
-        write: The sink's own method, or that with a watch.
     """
 
     def __init__(self, sink: Any, budget: LoopBudget, on_change: Callable[[], None]) -> None:
         self.tracks: frozenset[FrameTrack] = sink.tracks
         self.frames = 0
-        self.write: Callable[[AudioFrame], None] = self._timed
         self._sink = sink
         self._write = writing(sink, waits=False)
         self._budget = budget
@@ -56,6 +54,12 @@ class DirectSink:
         self._limit = budget.seconds
         self._on_change = on_change
         self._timed_left = _TIMED_AT_FIRST
+        self._direct = False  # nothing waits any more, and frames go to `write`
+
+    @property
+    def write(self) -> Callable[[AudioFrame], None]:
+        """What frames are to be given to at present: the sink's own method, or that with a watch."""
+        return self._timed if self._timed_left > 0 else self._write
 
     async def drain(self, buffer: Buffered) -> None:
         """Hand over what waited, a few at a time; when nothing waits any more, `write` is to be called instead."""
@@ -67,12 +71,15 @@ class DirectSink:
             if not self.frames % _AT_ONCE:
                 await asyncio.sleep(0)
         if not buffer.waiting:  # else it waits on disk, and comes with the next call
+            self._direct = True
             self._on_change()
 
     def watch(self) -> None:
         """Time the next calls."""
+        was_timed = self._timed_left > 0
         self._timed_left = _TIMED_AFTER_STALL
-        self._use(self._timed)
+        if self._direct and not was_timed:
+            self._on_change()
 
     def describe(self) -> dict[str, Any]:
         """What the sink tells of itself."""
@@ -86,10 +93,5 @@ class DirectSink:
         if took > self._limit:
             self._budget.note(took)
         self._timed_left -= 1
-        if self._timed_left <= 0:
-            self._use(self._write)
-
-    def _use(self, write: Callable[[AudioFrame], None]) -> None:
-        if self.write != write:
-            self.write = write
+        if self._timed_left == 0 and self._direct:
             self._on_change()

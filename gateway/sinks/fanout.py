@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import count
 from typing import Any
@@ -17,6 +17,7 @@ from gateway.sinks.preroll import Preroll
 from gateway.sinks.resampled import SINK_ERRORS, Resampled
 from gateway.sinks.services import SinkServices
 from gateway.sinks.slot import SinkSlot
+from gateway.weakly import weakly
 
 __all__ = ["FanOut"]
 
@@ -45,12 +46,20 @@ class FanOut:
     ) -> None:
         self._services = services or SinkServices()
         self._make_slot = partial(
-            SinkSlot, log=log, services=self._services, clock=clock, wake_at=wake_at, on_event=on_event
+            SinkSlot,
+            log=log,
+            services=self._services,
+            came=weakly(self._came),
+            clock=clock,
+            wake_at=wake_at,
+            on_event=on_event,
         )
         self._slots: list[SinkSlot] = []
-        self._routes: dict[FrameTrack, _Route] = {track: _Route(self._failed) for track in sorted(ALL_TRACKS)}
+        self._on_failure = weakly(self._failed)
+        self._routes: dict[FrameTrack, _Route] = {track: _Route(self._on_failure) for track in sorted(ALL_TRACKS)}
         self._preroll = Preroll(self._services.preroll) if self._services.preroll > 0 else None
         self._running: tuple[asyncio.TaskGroup, StreamInfo] | None = None
+        self._released = False
         for name, source in sources.items():
             self.add(name, source)
         self._sort()
@@ -79,11 +88,12 @@ class FanOut:
         taken = {slot.name for slot in self._slots}
         names = (name if number == 1 else f"{name} {number}" for number in count(1))
         slot = self._make_slot(next(name for name in names if name not in taken), source)
-        slot.tally.came = partial(self._came, slot)
         self._slots.append(slot)
         if self._preroll is not None and slot.delivery.preroll > 0:
             early = self._preroll.last(slot.delivery.preroll)
         self._prime(slot, early)
+        if self._released:
+            slot.close()  # too late
         self._sort()
         if self._running is not None:
             self._run(slot)
@@ -113,6 +123,7 @@ class FanOut:
     def release(self) -> None:
         """Let the sinks close: there will be no further frame."""
         self._running = None
+        self._released = True
         if self._services.watch is not None:
             self._services.watch.discard(self)
         for route in self._routes.values():
@@ -133,7 +144,7 @@ class FanOut:
     def _run(self, slot: SinkSlot) -> None:
         assert self._running is not None
         tasks, info = self._running
-        tasks.create_task(slot.run(info, on_change=self._sort), name=f"sink {slot.name}")
+        tasks.create_task(slot.run(info, on_change=weakly(self._sort)), name=f"sink {slot.name}")
 
     def _sort(self) -> None:
         """Note what is to be called with a frame of each track."""
@@ -147,7 +158,7 @@ class FanOut:
                 if rate is None:
                     writes += group
                 else:
-                    shared = resampled[rate] = route.resampled.get(rate) or Resampled(rate, self._failed)
+                    shared = resampled[rate] = route.resampled.get(rate) or Resampled(rate, self._on_failure)
                     shared.writes = group
                     writes.append(shared.write)
             if route.tap is not None:
@@ -160,14 +171,14 @@ class FanOut:
         primed: dict[FrameTrack, Resampled] = {}
         for frame in frames:
             if frame.track not in primed:
-                primed[frame.track] = Resampled(rate or frame.sample_rate, self._failed, slot.write)
+                primed[frame.track] = Resampled(rate or frame.sample_rate, self._on_failure, slot.write)
             primed[frame.track].write(frame)
         if rate is not None:
             for track, resampled in primed.items():
                 self._routes[track].resampled.setdefault(rate, resampled)
 
-    def _came(self, slot: SinkSlot) -> int:
-        return sum(self._routes[track].frames for track in slot.tracks)
+    def _came(self, tracks: Iterable[FrameTrack]) -> int:
+        return sum(self._routes[track].frames for track in tracks)
 
     def _failed(self, write: Callable[[AudioFrame], None], error: BaseException) -> None:
         """A sink raised, or the conversion that some share: there is none between the two rates."""

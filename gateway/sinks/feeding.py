@@ -54,14 +54,19 @@ def open_worker(
             return in_process(source, info, processes=processes)
 
 
-async def feed(worker: Worker, buffer: Buffered, *, stop: asyncio.Future[Rest], close_timeout: float) -> None:
-    """Give the worker what comes, until it is to stop. Raises what the sink raises.
+async def feed(
+    worker: Worker, buffer: Buffered, *, stop: asyncio.Future[Rest], close_timeout: float
+) -> BaseException | None:
+    """Give the worker what comes, until it is to stop.
 
     Args:
         worker: Has the sink.
         buffer: Has the frames; it is closed before `stop` says that the rest is to be delivered.
         stop: Done when no more frames are to be taken from the way of the frames, or none at all.
         close_timeout: Seconds that the worker has for the rest, and as many to give up on it.
+
+    Returns:
+        What the sink has raised. Not raised again: its traceback would have the frame that has the task that has it.
     """
     feeding = asyncio.ensure_future(_drain(worker, buffer))
 
@@ -77,8 +82,7 @@ async def feed(worker: Worker, buffer: Buffered, *, stop: asyncio.Future[Rest], 
     finally:
         feeding.cancel()
     await asyncio.wait((feeding,), timeout=close_timeout)  # it may have to tidy up, or refuse to go
-    if feeding.done() and not feeding.cancelled():
-        feeding.result()
+    return feeding.exception() if feeding.done() and not feeding.cancelled() else None
 
 
 async def _drain(worker: Worker, buffer: Buffered) -> None:

@@ -16,7 +16,7 @@ import enum
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from structlog.typing import FilteringBoundLogger
 
@@ -33,6 +33,7 @@ from gateway.sinks.restarts import Restarts
 from gateway.sinks.services import SinkServices
 from gateway.sinks.tally import Tally
 from gateway.sinks.worker import Worker, own_error
+from gateway.weakly import weakly
 
 __all__ = ["SinkSlot", "SinkState"]
 
@@ -59,6 +60,7 @@ class SinkSlot:
         source: Makes the sink.
         log: The call's.
         services: What the sinks of all calls share.
+        came: Tells how many frames of some tracks there were so far.
         clock: Monotonic seconds.
         wake_at: On the same clock; the event loop's own timers if None.
         on_event: Told what happens to the sink.
@@ -80,6 +82,7 @@ class SinkSlot:
         *,
         log: FilteringBoundLogger,
         services: SinkServices | None = None,
+        came: Callable[[frozenset[FrameTrack]], int],
         clock: Callable[[], float] = time.monotonic,
         wake_at: WakeAt | None = None,
         on_event: Callable[[SinkEvent], None] | None = None,
@@ -89,10 +92,11 @@ class SinkSlot:
         self.state = SinkState.OPENING
         self.error: str | None = None
         self.tracks: frozenset[FrameTrack] = ALL_TRACKS
-        self.tally = Tally()
+        self.tally = Tally(weakly(self._came))
         self._source = source
         self._log = log.bind(sink=name)
         self._services = services or SinkServices()
+        self._frames_of = came
         self._clock = clock
         self._on_event = on_event
         self._on_change: Callable[[], None] = lambda: None
@@ -101,12 +105,12 @@ class SinkSlot:
             clock=clock,
             wake_at=wake_at or partial(_wake_by_loop, clock),
             spill_folder=self._services.spill_folder,
-            on_drop=self._dropping,
+            on_drop=weakly(self._dropping),
         )
-        self._budget = LoopBudget(self._services.budget, clock=clock, on_spent=self._remove)
+        self._budget = LoopBudget(self._services.budget, clock=clock, on_spent=weakly(self._remove))
         self.write: Callable[[AudioFrame], None] = self._buffer.write
         self._worker: Worker | None = None
-        self._described: Callable[[], dict[str, Any]] | None = None
+        self._described: Callable[[], dict[str, Any]] = dict
         self._restarts = Restarts(self.delivery.restart)
         self._restart_in = 0.0
         self._stop: asyncio.Future[Rest] | None = None
@@ -134,8 +138,7 @@ class SinkSlot:
                     break  # else it is opened once more, for what waits for it
                 await self._live(info)
         finally:
-            if self.state not in _OVER:
-                self._end(SinkState.FAILED if self.state is SinkState.RESTARTING else SinkState.CLOSED)
+            self.close()
 
     def hears(self, track: FrameTrack) -> bool:
         """Whether frames of this track go to `write`."""
@@ -162,6 +165,14 @@ class SinkSlot:
         self.tally.came = lambda: came
         self.release()
         self._on_change()
+
+    def close(self) -> None:
+        """It is over: keep what the sink tells of itself, and not the sink, which may know the call with this slot."""
+        if self.state not in _OVER:
+            self._end(SinkState.FAILED if self.state is SinkState.RESTARTING else SinkState.CLOSED)
+        description = self._description()
+        self._described = lambda: description
+        self._source = _no_sink
 
     def watch(self) -> None:
         """The event loop stood still: time this sink's next calls."""
@@ -203,7 +214,7 @@ class SinkSlot:
             delivery,
             budget=self._budget,
             processes=self._services.processes,
-            on_change=self._call_changed,
+            on_change=weakly(self._call_changed),
         )
         try:
             async with asyncio.timeout(delivery.open_timeout) as limit:
@@ -215,7 +226,9 @@ class SinkSlot:
         try:
             if self.state is SinkState.OPENING:  # it may have failed meanwhile: its buffer overflowed
                 self._adopt(worker)
-                await feed(worker, buffer, stop=stop, close_timeout=delivery.close_timeout)
+                failure = await feed(worker, buffer, stop=stop, close_timeout=delivery.close_timeout)
+                if failure is not None:
+                    self.fail(failure)
         except Exception as error:  # noqa: BLE001 - as above
             self.fail(error)
         finally:
@@ -276,6 +289,9 @@ class SinkSlot:
         self._log.warning("sink drops frames", rule=rule, room=self.delivery.frames)
         self._tell(SinkDropping(self.name, rule))
 
+    def _came(self) -> int:
+        return self._frames_of(self.tracks)
+
     def _tell(self, event: SinkEvent) -> None:
         if self._on_event is not None:
             self._on_event(event)
@@ -307,17 +323,24 @@ class SinkSlot:
             "loop_overruns": self._budget.overruns,
             "loop_longest": round(self._budget.longest, 4),
         }
-        if self._described is None:
-            return described
+        return described | self._description() | described  # what we say counts
+
+    def _description(self) -> dict[str, Any]:
+        """What the sink tells of itself."""
         try:
-            return described | self._described() | described  # what we say counts
+            return self._described()
         except Exception as error:  # noqa: BLE001 - as above; the report of the call must not fail with it
-            return described | {"problem": f"cannot describe itself: {type(error).__name__}"}
+            return {"problem": f"cannot describe itself: {type(error).__name__}"}
 
 
 def _explained(error: Exception, limit: asyncio.Timeout, text: str) -> Exception:
     """The error itself, but for our own limit, whose error has no words."""
     return TimeoutError(text) if limit.expired() else error
+
+
+def _no_sink(info: StreamInfo) -> NoReturn:
+    """What makes the sink once it is over."""
+    raise SinkError(f"the sink of {info.stream_id} is over")
 
 
 def _ignore(frame: AudioFrame) -> None:

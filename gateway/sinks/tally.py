@@ -13,14 +13,17 @@ __all__ = ["Tally"]
 class Tally:
     """The counts of one sink, but for what waits for it or gave way.
 
-    Attributes:
+    Args:
         came: Tells how many frames of its tracks there were so far.
+
+    Attributes:
+        came: As given.
         taken: Frames that it took, without those that are taken directly just now.
         lost: Frames that it was given and did not get through.
     """
 
-    def __init__(self) -> None:
-        self.came: Callable[[], int] = lambda: 0
+    def __init__(self, came: Callable[[], int]) -> None:
+        self.came = came
         self.taken = 0
         self.lost = 0
         self._direct_since: int | None = None

@@ -38,7 +38,10 @@ class WorkerThread:
         loop = asyncio.get_running_loop()
         done: asyncio.Future[T] = loop.create_future()
         self._jobs.put(partial(_do_for_loop, job, done, loop))
-        return await done
+        try:
+            return await done
+        finally:
+            del done  # which has an error, whose traceback has this frame: else they would keep each other
 
     def stop(self) -> None:
         """End the thread after the jobs given so far; does not wait for it."""
@@ -60,6 +63,8 @@ def _do(job: Callable[[], T], done: "Future[T]") -> None:
     else:
         if wanted:
             done.set_result(result)
+    finally:
+        del done  # as in `run`
 
 
 def _do_for_loop(job: Callable[[], T], done: "asyncio.Future[T]", loop: asyncio.AbstractEventLoop) -> None:
@@ -69,6 +74,7 @@ def _do_for_loop(job: Callable[[], T], done: "asyncio.Future[T]", loop: asyncio.
         tell = partial(_set_exception, done, _harmless(error))
     with suppress(RuntimeError):  # the loop is closed: nobody waits any more
         loop.call_soon_threadsafe(tell)
+    del tell, done  # as in `run`
 
 
 def _set_result(done: "asyncio.Future[T]", result: T) -> None:

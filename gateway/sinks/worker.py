@@ -57,12 +57,18 @@ def own_error(error: BaseException) -> Exception:
     """
     if isinstance(error, Exception):
         return error
-    task = asyncio.current_task()
-    if isinstance(error, SystemExit) or (
-        isinstance(error, asyncio.CancelledError) and task is not None and not task.cancelling()
-    ):
+    if isinstance(error, SystemExit) or (isinstance(error, asyncio.CancelledError) and not _cancelled()):
         return SinkError(f"it raised {error!r}")
-    raise error
+    try:
+        raise error
+    finally:
+        del error  # its traceback has this frame: else the two would keep each other
+
+
+def _cancelled() -> bool:
+    """Whether somebody cancels us."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
 
 
 def describe(sink: object) -> dict[str, Any]:

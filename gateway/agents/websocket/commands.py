@@ -73,6 +73,7 @@ class Commands:
         for task in self._running:
             task.cancel()
         await self._tasks.__aexit__(None, None, None)
+        del self._tasks  # which knows the task around it, which knows by its end what these are
 
     def say(self, octets: bytes) -> None:
         """Say a piece of sound.

@@ -60,6 +60,16 @@ async def test_a_sink_added_to_a_running_call_hears_what_comes_from_then_on() ->
     assert (sinks.told("late")["frames"], sinks.told("late")["frames_dropped"]) == (5, 0)
 
 
+async def test_a_sink_added_to_a_call_that_has_ended_is_never_opened() -> None:
+    late = ListSink()
+    sinks = Sinks({})
+    async with sinks.running():
+        pass
+    sinks.fan_out.add("late", late.factory)
+    sinks.write(*frames(0, 2))
+    assert (sinks.told("late")["state"], late.opened) == ("closed", [])
+
+
 # --- rates ---------------------------------------------------------------------------------------------------------
 
 

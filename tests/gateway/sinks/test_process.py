@@ -14,6 +14,7 @@ from gateway.sinks.base import StreamInfo
 from gateway.sinks.events import SinkFailed, SinkRestarted
 from gateway.sinks.process import WorkerProcesses, pickled
 from tests.fakes import ListSink
+from tests.gateway.cycles import no_cycles
 from tests.gateway.sinks.blocking import ShortLived, Told
 from tests.gateway.sinks.streams import Sinks, delivered, frames, stream_info, until
 
@@ -89,6 +90,18 @@ async def test_what_a_sink_raises_comes_back_and_is_its_own(processes: WorkerPro
     assert (told["error"], told["frames"], told["frames_dropped"]) == (f"SinkError: {error}", 5, 5)
     assert bad.events == [SinkFailed("sink", f"SinkError: {error}", None)]
     assert [number for _, number in good.told("sink")["heard"]] == list(range(8))
+
+
+async def test_a_stream_that_has_ended_leaves_no_cycles(processes: WorkerProcesses) -> None:
+    async def course() -> None:
+        sinks = Sinks({"sink": Told}, processes=processes)
+        async with sinks.running():
+            sinks.write(*frames(0, 3))
+        assert sinks.told("sink")["state"] == "closed"
+
+    await course()
+    with no_cycles():
+        await course()
 
 
 async def test_a_sink_that_cannot_be_made_says_why(processes: WorkerProcesses) -> None:

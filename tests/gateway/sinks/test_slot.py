@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import weakref
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Self
@@ -63,6 +64,21 @@ async def test_a_sink_is_opened_for_the_stream_hears_its_frames_and_is_closed() 
         assert counts(sinks) == ("open", 3, 0)
     assert (counts(sinks), sink.closed) == (("closed", 3, 0), 1)
     assert sinks.events == []
+
+
+async def test_what_a_sink_told_as_it_closed_stays_and_the_sink_does_not() -> None:
+    class Speaking(ListSink):
+        def describe(self) -> dict[str, Any]:
+            return {"heard": len(self.frames), "closed": self.closed}
+
+    sink = Speaking()
+    told = weakref.ref(sink)
+    sinks = Sinks({"sink": sink.factory})
+    del sink
+    async with sinks.running():
+        sinks.write(*frames(0, 3))
+    assert (sinks.told("sink")["heard"], sinks.told("sink")["closed"]) == (3, 1)
+    assert told() is None
 
 
 async def test_a_class_is_a_source_and_its_sink_needs_no_opening() -> None:

@@ -84,6 +84,17 @@ def test_flac_is_exact(tmp_path: Path) -> None:
     assert np.array_equal(samples, sound)
 
 
+def test_what_the_process_of_a_killed_gateway_still_writes_does_no_harm(tmp_path: Path) -> None:
+    sound = noise(2 * SECOND).reshape(-1, 2)
+    with (tmp_path / "a.flac").open("wb") as left:
+        left.write(b"x" * 20_000)
+        left.flush()
+        convert(job(wav(tmp_path / "a.wav", sound), tmp_path / "a.flac", format="flac"))
+        left.write(b"x" * 20_000)
+        left.flush()
+    assert np.array_equal(decoded(tmp_path / "a.flac")[1], sound)
+
+
 @pytest.mark.parametrize("form", ["opus", "mp3"])
 def test_in_a_compressed_file_everybody_keeps_a_channel_and_a_place(form: str, tmp_path: Path) -> None:
     source = wav(tmp_path / "a.wav", tones())

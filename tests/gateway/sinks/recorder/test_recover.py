@@ -1,7 +1,10 @@
 """After a crash: what was left behind is made whole, and nothing else is touched."""
 
 import hashlib
+import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,9 +21,9 @@ from tests.gateway.sinks.recorder.test_recording import NOTHING, POOL, begun, ro
 NOTHING_MORE = Completion()
 
 
-def abandoned(folder: Path) -> Recording:
+def abandoned(folder: Path, **options: Any) -> Recording:
     """A recording whose process is gone: a second of sound, no end, nobody's claim."""
-    recording = begun(folder)
+    recording = begun(folder, **options)
     recording.flush(rows(0, noise(8000)), POOL)
     recording.release()
     return recording
@@ -64,6 +67,34 @@ def test_a_recording_that_is_being_made_is_left_alone(tmp_path: Path) -> None:
     assert recover(tmp_path / "one", NOTHING_MORE) is None  # it is still being completed
     assert sidecar(tmp_path / "one")["state"] == "finishing"
     recording.release()
+
+
+def test_of_several_workers_that_start_one_repairs_each_recording(tmp_path: Path) -> None:
+    def convert(folder: Path, values: dict[str, Any]) -> dict[str, Any]:
+        shutil.copy(folder / values["file"], folder / "converted.wav")
+        return {"file": "converted.wav"}
+
+    folders = [abandoned(tmp_path / str(number), trim="trim-silence").folder for number in range(20)]
+    twice = [folder for folder in folders for _ in range(2)]
+    with ThreadPoolExecutor(2) as workers:
+        found = list(workers.map(lambda folder: recover(folder, Completion(convert)), twice))
+    assert sorted(str(one.folder) for one in found if one is not None) == sorted(str(folder) for folder in folders)
+    assert [one.problem for one in found if one is not None] == [None] * 20
+    assert {sidecar(folder)["state"] for folder in folders} == {"final"}
+
+
+def test_what_another_worker_has_completed_meanwhile_is_nothing_to_tell(tmp_path: Path) -> None:
+    def convert(folder: Path, values: dict[str, Any]) -> dict[str, Any]:
+        (folder / "recording.flac").write_bytes(b"fLaC")
+        return {"file": "recording.flac"}
+
+    folder = abandoned(tmp_path / "one", format="flac").folder
+    assert recover(folder, Completion(convert)) == (folder, 1.0, None)
+    before = sidecar(folder)
+    assert recover(folder, Completion(convert)) is None
+    assert sidecar(folder) == before
+    shutil.rmtree(folder)
+    assert recover(folder, Completion(convert)) is None
 
 
 def test_a_recording_that_only_lacks_its_completion_is_complete(tmp_path: Path) -> None:

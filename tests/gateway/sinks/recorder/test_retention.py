@@ -1,6 +1,7 @@
 """What is old goes, and nothing else does."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -48,6 +49,15 @@ def test_what_runs_and_what_waits_stays_and_so_does_what_is_no_recording(tmp_pat
     (waiting / MARKER).unlink()
     assert delete_old(tmp_path, NOW) == 2
     assert sorted(tmp_path.iterdir()) == [other, no_time]
+
+
+def test_several_workers_may_look_at_once(tmp_path: Path) -> None:
+    for number in range(20):
+        final(tmp_path / OLD.replace("0000000", f"00000{number:02}"))
+    with ThreadPoolExecutor(2) as workers:
+        deleted = list(workers.map(lambda _: delete_old(tmp_path, NOW), range(2)))
+    assert sum(deleted) <= 20
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_that_is_not_there_yet_is_fine(tmp_path: Path) -> None:

@@ -24,9 +24,10 @@ class Shelf:
     def __init__(self, *, refuse: int = 0) -> None:
         self.refuse = refuse
         self.objects: dict[str, tuple[bytes, str]] = {}
-        self.at_once = self.most_at_once = 0
+        self.puts = self.at_once = self.most_at_once = 0
 
     async def put(self, path: Path, key: str, *, sha256: str, content_type: str) -> str:
+        self.puts += 1
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
         await asyncio.sleep(0.005)  # long enough for another to begin
@@ -141,6 +142,20 @@ async def test_many_are_stored_two_at_a_time(tmp_path: Path) -> None:
         await stored(uploads, 20)
     assert len(shelf.objects) == 40
     assert shelf.most_at_once == 2
+
+
+async def test_what_several_workers_find_is_stored_once(tmp_path: Path) -> None:
+    for number in range(8):
+        final(tmp_path / str(number))
+    shelf = Shelf()
+    async with queue(tmp_path, shelf) as one, queue(tmp_path, shelf) as other:
+        while one.stored + other.stored < 8:  # noqa: ASYNC110
+            await asyncio.sleep(0.002)
+        while one.describe()["uploads_waiting"] or other.describe()["uploads_waiting"]:  # noqa: ASYNC110
+            await asyncio.sleep(0.002)
+        assert one.failures + other.failures == 0
+    assert (len(shelf.objects), shelf.puts, one.stored + other.stored) == (16, 16, 8)
+    assert not list(tmp_path.glob(f"*/{MARKER}"))
 
 
 async def test_a_recording_that_is_deleted_is_told_once(tmp_path: Path) -> None:
