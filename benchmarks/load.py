@@ -46,7 +46,8 @@ class LoadReport:
         late_p99_ms: How late this generator itself sent.
         cpu: Of this generator, as a share of one core.
         closed: Calls that the server closed.
-        server_cpu: Seconds of CPU the server took for that, all its threads; 0 where its process id was not given.
+        server_cpu: Seconds of CPU the server took for that, all its threads and processes; 0 where its process id was
+            not given.
         server_rss_kib: Its resident memory with all calls up.
         sent_in_all: Messages with sound, also those before it was measured.
     """
@@ -64,15 +65,25 @@ class LoadReport:
     sent_in_all: int
 
 
+def family(pid: int) -> list[int]:
+    """A process and those that it has started, such as its workers."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *(one for child in children for one in family(int(child)))]
+
+
 def cpu_seconds(pid: int) -> float:
-    """CPU that a process has taken so far, user and system, all threads; the kernel counts it in ticks of 10 ms."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    """CPU that a process and those that it has started have taken so far, user and system, all threads.
+
+    The kernel counts it in ticks of 10 ms.
+    """
+    fields = [Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split() for one in family(pid)]
+    return sum(int(one[11]) + int(one[12]) for one in fields) / os.sysconf("SC_CLK_TCK")
 
 
 def rss_kib(pid: int) -> int:
-    """Resident memory of a process."""
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024
+    """Resident memory of a process and those that it has started; what they share counts in each."""
+    pages = sum(int(Path(f"/proc/{one}/statm").read_text().split()[1]) for one in family(pid))
+    return pages * os.sysconf("SC_PAGE_SIZE") // 1024
 
 
 class _Call(asyncio.Protocol):

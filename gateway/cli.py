@@ -21,6 +21,10 @@ def serve(
     config: Annotated[
         Optional[Path], typer.Option(help="TOML file with settings; the environment (GATEWAY_...) wins over it.")
     ] = None,
+    workers: Annotated[
+        Optional[int],
+        typer.Option(help="Processes that share the calls; GATEWAY_WORKERS if not given.", min=1, max=64),
+    ] = None,
 ) -> None:
     """Run the gateway.
 
@@ -28,13 +32,25 @@ def serve(
     (GATEWAY_DRAIN_TIMEOUT); a second one ends them. Settings are listed in the README.
     """
     from gateway.config import load_settings
-    from gateway.errors import ConfigError
-    from gateway.gateway import Gateway
+    from gateway.errors import ConfigError, WorkerError
 
     try:
-        Gateway(load_settings(config=config)).run()
+        settings = load_settings(config=config)
+        if workers is not None:
+            settings = settings.model_copy(update={"workers": workers})
+        if settings.workers == 1:
+            from gateway.gateway import Gateway
+
+            Gateway(settings).run()
+        else:
+            from gateway.cluster.supervisor import Supervisor
+            from gateway.logs import make_log
+
+            Supervisor(settings, log=make_log(settings.log_level, settings.log_format)).run()
     except ConfigError as error:
         _refuse(f"Settings are wrong:\n{error}")
+    except WorkerError as error:
+        _refuse(str(error))
     except OSError as error:
         _refuse(f"Cannot start: {error}")
 

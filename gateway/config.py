@@ -226,6 +226,14 @@ class Settings(BaseModel):
         "little", description="byte order of L16 on the wire; `auto` finds it out in the first 200 ms of sound"
     )
     max_calls: int = Field(500, ge=1, description="concurrent media streams; more are closed with 1013")
+    max_loop_lag_ms: int = Field(
+        40,
+        ge=0,
+        description="while the event loop is later than this, new media streams are closed with 1013; 0: never",
+    )
+    workers: int = Field(
+        1, ge=1, le=64, description="processes of `telnyx-gateway serve` that share the calls, see docs/workers.md"
+    )
     max_call_seconds: float = Field(14_400, gt=0, description="longest media stream")
     max_message_bytes: int = Field(1_048_576, ge=1024, description="largest message a media socket may send")
     start_timeout: float = Field(60, gt=0, description="seconds a connected stream may take to send `start`")

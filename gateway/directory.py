@@ -5,7 +5,7 @@ Every change is told to whoever keeps the records beyond the process, and what w
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -103,6 +103,7 @@ class CallDirectory:
         keep_ended: How many calls to remember whose stream or life is over; the oldest are forgotten first.
         keep_open: How many others to remember. A call of which nothing more is ever told would stay otherwise.
         changed: Told of each record that has changed.
+        given: Told of each call that was given away.
         clock: Unix time, in seconds.
     """
 
@@ -112,6 +113,7 @@ class CallDirectory:
         keep_ended: int = 1000,
         keep_open: int = 10_000,
         changed: Callable[[CallRecord], None] | None = None,
+        given: Callable[[str], None] = lambda call_control_id: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._open: OrderedDict[str, CallRecord] = OrderedDict()
@@ -119,6 +121,7 @@ class CallDirectory:
         self._keep_open = keep_open
         self._keep_ended = keep_ended
         self._changed = changed
+        self._given = given
         self._clock = clock
 
     def __iter__(self) -> Iterator[CallRecord]:
@@ -162,12 +165,40 @@ class CallDirectory:
             longest_call: Seconds after which a call is over even if nobody told of its end.
         """
         self._file(record)
-        for socket in record.life.sockets_open:
-            streamed = socket.stage is SocketStage.STARTED
-            end = MediaSocket(socket.socket, SocketStage.STOPPED if streamed else SocketStage.ABANDONED)
+        for end in _ends(record.life.sockets_open):
             self.tell(record.call_control_id, end, problem="the gateway was restarted during the stream")
         if record.state < CallState.ENDED and self._clock() - record.started_at > longest_call:
             self.tell(record.call_control_id, HungUp(), problem="nobody told of the hang-up")
+
+    def give_away(self, call_control_id: str) -> bytes | None:
+        """Forget a call, as another worker has it from now on; its record for `take_over`, None where there is none."""
+        record = self.get(call_control_id)
+        if record is None:
+            return None
+        self._open.pop(call_control_id, None)
+        self._ended.pop(call_control_id, None)
+        self._given(call_control_id)
+        return record.freeze()
+
+    def take_over(self, call_control_id: str, frozen: bytes) -> None:
+        """Take what another worker was told of a call; its sockets there count as gone.
+
+        Raises:
+            StoreError: It is no record.
+        """
+        theirs = CallRecord.thaw(call_control_id, frozen)
+        record = self.get(call_control_id) or CallRecord(call_control_id)
+        for fact, at in theirs.life.facts.items():
+            record.life.tell(fact, now=at)
+        record.problems[:0] = theirs.problems
+        del record.problems[_MAX_PROBLEMS:]
+        if record.media is None:
+            record.media = theirs.media
+        for end in _ends(theirs.life.sockets_open):
+            record.life.tell(end, now=self._clock())
+        self._file(record)
+        if self._changed is not None:
+            self._changed(record)
 
     def _file(self, record: CallRecord) -> None:
         """Put a record where its state belongs, and forget the oldest where there are too many."""
@@ -181,3 +212,11 @@ class CallDirectory:
         place[record.call_control_id] = record
         if len(place) > room:
             place.popitem(last=False)
+
+
+def _ends(sockets: Iterable[MediaSocket]) -> list[MediaSocket]:
+    """How sockets end that nobody will tell more of."""
+    return [
+        MediaSocket(one.socket, SocketStage.STOPPED if one.stage is SocketStage.STARTED else SocketStage.ABANDONED)
+        for one in sockets
+    ]

@@ -2,6 +2,7 @@
 
     GatewayError
         ConfigError                 a setting is wrong: say which and what would be right, do not start
+        WorkerError                 a worker process cannot start: say why, start none
         LocalProtocolError          our code used the protocol wrongly: a bug, let it surface
         RemoteProtocolError         the carrier broke the protocol: count it; too many close that stream
             UnsupportedCodecError   the stream announced a codec we cannot decode: close it with 1003
@@ -17,6 +18,7 @@
         RecordingError              a file is no recording, damaged or sealed: say so, leave it as it is
         StoreError                  what must outlive the process cannot be written: refuse it, it comes again
         InboxFullError              no room for another event: refuse it, it comes again
+        WorkerGoneError             another worker of this gateway does not answer: try later
         ControlError                Call Control said no: has .status, .code, .detail and .retryable
             AuthenticationError     401, 403: the API key is wrong, or may not do this: tell the operator
             UnknownCallError        404: Telnyx has no such call or resource
@@ -60,6 +62,8 @@ __all__ = [
     "UnavailableError",
     "UnknownCallError",
     "UnsupportedCodecError",
+    "WorkerError",
+    "WorkerGoneError",
 ]
 
 
@@ -69,6 +73,10 @@ class GatewayError(Exception):
 
 class ConfigError(GatewayError):
     """A setting is missing, unknown or out of range."""
+
+
+class WorkerError(GatewayError):
+    """A worker process cannot start; the text is for the operator, whole as it is."""
 
 
 class LocalProtocolError(GatewayError):
@@ -174,6 +182,10 @@ class StoreError(GatewayError):
 
 class InboxFullError(GatewayError):
     """Too many events are waiting for their handler."""
+
+
+class WorkerGoneError(GatewayError):
+    """Another worker of this gateway is not there, or does not answer."""
 
 
 class ControlError(GatewayError):

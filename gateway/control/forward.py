@@ -173,7 +173,6 @@ class Forwarder:
         self._clock = clock
         self._chance = chance
         self._loop = asyncio.get_running_loop()
-        self._seq = 0
         self._octets = 0
         self._lines: dict[str, _Line] = {}
         self._all: dict[int, tuple[_Line, Forward]] = {}  # oldest first
@@ -200,7 +199,6 @@ class Forwarder:
             StoreError: The store cannot be read.
         """
         for forward in await self._store.forwards():
-            self._seq = forward.seq
             self._known.add(forward.event_id)
             self._queue(forward)
         if self.waiting:
@@ -216,9 +214,8 @@ class Forwarder:
         if event.id in self._known:  # the earlier process came to this, and not to the webhook's end
             self._known.discard(event.id)
             return
-        self._seq += 1
         line = event.payload.call_control_id or f"event {event.id}"
-        forward = Forward(self._seq, event.id, line, self._clock(), body)
+        forward = Forward(self._store.next_forward(), event.id, line, self._clock(), body)
         self._store.keep_forward(forward)
         self._queue(forward)
 

@@ -2,14 +2,17 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from functools import partial
 from typing import Any
 
 from nacl.signing import VerifyKey
 from structlog.typing import FilteringBoundLogger
 
 from gateway.call import Call
+from gateway.cluster.owners import Owners
+from gateway.cluster.workers import Workers
 from gateway.config import Address, Settings
-from gateway.control.app import listen, make_app, make_webhook_app
+from gateway.control.app import listen, listen_at, make_app, make_webhook_app
 from gateway.control.client import DIAL_WINDOW, CallControl, open_session
 from gateway.control.decider import Announcement, Decider
 from gateway.control.dispatcher import EventDispatcher
@@ -65,6 +68,7 @@ async def open_http_side(
     stream: Callable[[str], StreamingStart],
     hung_up: Callable[[str], None],
     ready: Callable[[], bool],
+    unready: Callable[[], str | None] = lambda: None,
     counters: Callable[[], Mapping[str, Any]],
     decider: Decider | None = None,
     fork: Callable[[str], Awaitable[ForkStart]] | None = None,
@@ -73,6 +77,7 @@ async def open_http_side(
     offers: StreamOffers | None = None,
     bind: Callable[[str, str], None] | None = None,
     find_call: Callable[[str], Call | None] = lambda call_control_id: None,
+    owners: Owners | None = None,
     log: FilteringBoundLogger,
 ) -> AsyncIterator[Address]:
     """Serve while the context lasts; gives the address with the port that was bound.
@@ -88,6 +93,7 @@ async def open_http_side(
         stream: Makes the `streaming_start` of a call, by its `call_control_id`.
         hung_up: Told of each call that has ended, by its `call_control_id`.
         ready: Whether the media side has room for new calls.
+        unready: Why it has none.
         counters: Those of the media side, shown with ours.
         decider: Knows what becomes of a call; None: every call is answered and streamed.
         fork: Makes room for a fork of a call and its `fork_start`.
@@ -96,11 +102,13 @@ async def open_http_side(
         offers: Fills in where the streams of commands under `/v2` go.
         bind: Told the token and the id of a call that was dialled.
         find_call: The call that runs on a media stream, by its `call_control_id`.
+        owners: Know which of several workers has a call; None: there is one only.
         log: Where things are told.
     """
     keys = _public_keys(settings)
     feed = CallFeed() if feed is None else feed
     async with AsyncExitStack() as stack:
+        workers = None if owners is None else await stack.enter_async_context(Workers(owners, directory, log=log))
         decider = decider or Decider(log=log)
         policy = await stack.enter_async_context(
             CallPolicy(control, directory, decider=decider, stream=stream, fork=fork, on_decided=on_decided, log=log)
@@ -118,9 +126,11 @@ async def open_http_side(
                 hung_up(event.payload.call_control_id)
             return following
 
-        dispatcher = await stack.enter_async_context(EventDispatcher(handle, log=log))
+        handler = handle if workers is None else workers.handling(handle)
+        dispatcher = await stack.enter_async_context(EventDispatcher(handler, log=log))
         forwarder = await _open_forwarder(stack, settings, store, log)
-        inbox = Inbox(
+        make_inbox = Inbox if workers is None else workers.inbox
+        inbox = make_inbox(
             store,
             dispatcher,
             log=log,
@@ -135,40 +145,62 @@ async def open_http_side(
             commands = {} if control is None else control.counters()
             forwards = {} if forwarder is None else forwarder.describe()
             told = {**webhooks.counters(), **forwards, **commands, "policies_failed": decider.failed, **feed.counters()}
-            return {**counters(), **told, "store": store.describe()}
+            between = {} if workers is None else workers.counters()
+            return {**counters(), **told, **between, "store": store.describe()}
 
         def is_ready() -> bool:
             return ready() and (store.failure is None or settings.without_store == "serve")
 
+        def why_unready() -> str | None:
+            return unready() or "the store cannot be written"
+
         streams = EventStreams(feed)
-        app = make_app(
-            webhooks=webhooks if settings.webhook_listen is None else None,
-            v1=[
-                *CallsApi(directory, store, streams, all_counters).routes(),
-                *RecordingsApi(recordings_folder(settings)).routes(),
-                *media_routes(find_call, prefix="/calls/{call_control_id:[^/]+}"),
-            ],
-            v2=V2Api(control, directory, offers=offers, bind=bind),
-            public=browsing_routes(),
+        ours = None if owners is None else owners.is_ours
+        calls = CallsApi(directory, store, streams, all_counters, ours=ours)
+        v1 = [
+            *RecordingsApi(recordings_folder(settings)).routes(),
+            *media_routes(find_call, prefix="/calls/{call_control_id:[^/]+}"),
+        ]
+        v2 = V2Api(control, directory, offers=offers, bind=bind, announced=None if workers is None else workers.know)
+        make = partial(
+            make_app,
+            v2=v2,
             keys=ApiKeys([*_further_keys(settings), (Scope.ADMIN, api_key)]),
             ready=is_ready,
+            unready=why_unready,
             log=log,
+        )
+        if workers is not None:
+            inner = make(webhooks=None, v1=[*calls.routes(), *v1], public=workers.routes(calls, all_counters))
+            await stack.enter_async_context(listen_at(inner, workers.socket))
+            everywhere = workers.everywhere(streams)
+            calls = CallsApi(directory, store, streams, all_counters, ours=ours, everywhere=everywhere)
+        app = make(
+            webhooks=webhooks if settings.webhook_listen is None else None,
+            v1=[*calls.routes(), *v1],
+            public=browsing_routes(),
+            workers=workers,
         )
         app.on_shutdown.append(streams.close)
         if not keys:
             log.warning("every webhook will be refused", missing="TELNYX_PUBLIC_KEY")
         if settings.webhook_listen is not None:
-            webhook_app = make_webhook_app(webhooks, ready=is_ready)
-            address = await stack.enter_async_context(listen(webhook_app, settings.webhook_listen))
+            webhook_app = make_webhook_app(webhooks, ready=is_ready, unready=why_unready, workers=workers)
+            address = await stack.enter_async_context(
+                listen(webhook_app, settings.webhook_listen, share=workers is not None)
+            )
             log.info("webhooks come in", address=str(address))
-        yield await stack.enter_async_context(listen(app, settings.http_listen))
+        yield await stack.enter_async_context(listen(app, settings.http_listen, share=workers is not None))
 
 
 @asynccontextmanager
 async def open_control(
-    settings: Settings, store: Store, log: FilteringBoundLogger
+    settings: Settings, store: Store, log: FilteringBoundLogger, *, workers: int = 1
 ) -> AsyncIterator[CallControl | None]:
-    """Give what sends commands while the context lasts; None where there is no key to send them with."""
+    """Give what sends commands while the context lasts; None where there is no key to send them with.
+
+    Each of several workers has its share of the dials.
+    """
     if settings.telnyx_api_key is None:
         log.warning("calls are not answered by this gateway", missing="TELNYX_API_KEY")
         yield None
@@ -178,7 +210,7 @@ async def open_control(
             session,
             settings.telnyx_base_url,
             settings.telnyx_api_key.get_secret_value(),
-            dials=SlidingWindow(round(settings.dials_per_second * DIAL_WINDOW), DIAL_WINDOW),
+            dials=SlidingWindow(max(1, round(settings.dials_per_second * DIAL_WINDOW / workers)), DIAL_WINDOW),
             report=store.save_command,
         )
 

@@ -109,6 +109,7 @@ class CallPage(_Answer):
     calls: list[CallShown]
     next_cursor: str | None
     counters: dict[str, Any]
+    workers_missing: list[int] = Field([], description="workers whose calls may be shown as they were stored")
 
 
 class RecordingShown(_Answer):

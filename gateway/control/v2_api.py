@@ -8,13 +8,14 @@ Telnyx as it is; this needs the scope `admin`, unless it is about a call.
 
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 from urllib.parse import unquote
 
 from aiohttp import web
 
 from gateway import lifecycle
+from gateway.cluster.passing import PASSING
 from gateway.control.bodies import BodyError, call_control_id_of, read_body
 from gateway.control.client import CallControl
 from gateway.control.problems import telnyx_error, telnyx_errors
@@ -39,6 +40,7 @@ class V2Api:
         directory: Told of what Telnyx took.
         offers: Fills in where a stream goes.
         bind: Told the token and the id of a dialled call, as soon as there is one.
+        announced: Waits until all workers know of a call that was dialled here; None where there is one only.
         clock: Monotonic seconds.
     """
 
@@ -49,12 +51,14 @@ class V2Api:
         *,
         offers: StreamOffers | None,
         bind: Callable[[str, str], None] | None,
+        announced: Callable[[str], Awaitable[None]] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._control = control
         self._directory = directory
         self._offers = offers
         self._bind = bind
+        self._announced = announced
         self._repeated = RepeatedRequests(clock)
 
     def routes(self) -> list[web.RouteDef]:
@@ -75,11 +79,11 @@ class V2Api:
             return Scope.ADMIN
         return Scope.READ if request.method in ("GET", "HEAD") else Scope.CONTROL
 
-    async def dial(self, request: web.Request) -> web.Response:
+    async def dial(self, request: web.Request) -> web.StreamResponse:
         """`POST /v2/calls`."""
         return await self._send(request, "dial", "")
 
-    async def command(self, request: web.Request) -> web.Response:
+    async def command(self, request: web.Request) -> web.StreamResponse:
         """`POST /v2/calls/{call_control_id}/actions/{action}`, or PUT where the command is one."""
         call_control_id = call_control_id_of(request)
         if call_control_id is None:
@@ -103,9 +107,15 @@ class V2Api:
 
     # --- commands -------------------------------------------------------------------------------------------------
 
-    async def _send(self, request: web.Request, action: str, call_control_id: str) -> web.Response:
+    async def _send(self, request: web.Request, action: str, call_control_id: str) -> web.StreamResponse:
         try:
             body = await self._json(request)
+            passing = request.app.get(PASSING)
+            # A dial that is sent again must come where the first one did: nobody else knows that one.
+            if passing is not None and action == "dial" and RETRY_COUNT in request.headers:
+                elsewhere = await passing.by_body(request, body)
+                if elsewhere is not None:
+                    return elsewhere
             command = parse_command(action, body)
             command_id = self._repeated.command_id(request.headers.get(RETRY_COUNT), request.path, body)
             if command_id is not None:
@@ -128,6 +138,8 @@ class V2Api:
             call_control_id = str(data.get("call_control_id") or "")
         if call_control_id:
             self._took(command, call_control_id, token)
+            if isinstance(command, Dial) and self._announced is not None:
+                await self._announced(call_control_id)
         return data
 
     def _took(self, command: Command, call_control_id: str, token: str | None) -> None:

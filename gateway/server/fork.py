@@ -64,6 +64,7 @@ class ForkServer:
         clock: Monotonic seconds.
         log: Where things are told.
         options_for: How a call is run, by its `call_control_id`; None: all alike.
+        share: Which part of the ports is ours, of how many: workers would else open those that another has just closed.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class ForkServer:
         clock: Callable[[], float],
         log: FilteringBoundLogger,
         options_for: Callable[[str], ForkOptions] | None = None,
+        share: tuple[int, int] = (0, 1),
     ) -> None:
         self.draining = False
         self.forks_opened = 0
@@ -86,7 +88,7 @@ class ForkServer:
         self._options_for = options_for or (lambda _: options)
         self._clock = clock
         self._log = log
-        self._ports = range(listen.first + listen.first % 2, listen.last + 1, 2)
+        self._ports = range(listen.first + listen.first % 2, listen.last + 1, 2)[share[0] :: share[1]]
         self._next_port = 0
         self._forks: dict[str, ForkedCall] = {}
         self._transports: dict[ForkedCall, list[asyncio.DatagramTransport]] = {}

@@ -1,6 +1,7 @@
 """The media port: who is let in, the calls that run, and the way down."""
 
 import asyncio
+import socket
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
@@ -18,6 +19,7 @@ from gateway.media.pacer import Pacer
 from gateway.protocol.messages import MediaFormat, Start
 from gateway.protocol.stream import MediaStream
 from gateway.server.admission import MEDIA_PATH, Admission, Ticket
+from gateway.server.doorman import Doorman, PassOn, Resumed
 from gateway.server.lost import LostStreams
 from gateway.server.session import MediaSession
 from gateway.server.transport import Handshake, Limits, Link, SocketCounters
@@ -52,6 +54,9 @@ class MediaServer:
         clock: Monotonic seconds.
         log: Where things are told.
         options_for: How a call is run, by the `start` of its stream; None: all alike.
+        overloaded: Whether this process has more to do than time for it; new calls are turned away then.
+        pass_on: Gives sockets to the workers whose calls they are for; None where this is the only one. Workers share
+            the port.
     """
 
     def __init__(
@@ -70,6 +75,8 @@ class MediaServer:
         clock: Callable[[], float],
         log: FilteringBoundLogger,
         options_for: Callable[[Start], CallOptions] | None = None,
+        overloaded: Callable[[], bool] = lambda: False,
+        pass_on: PassOn | None = None,
     ) -> None:
         self.draining = False
         self.sockets = SocketCounters()
@@ -82,6 +89,8 @@ class MediaServer:
         self._admission = admission
         self._directory = directory
         self._options_for = options_for or (lambda _: options)
+        self._overloaded = overloaded
+        self._pass_on = pass_on
         self._limits = limits
         self._max_calls = max_calls
         self._start_timeout = start_timeout
@@ -106,7 +115,11 @@ class MediaServer:
         self._pacer = Pacer(loop.call_later, self._clock)
         self._tasks = await self._stack.enter_async_context(asyncio.TaskGroup())
         self._server = await self._transport.create_server(
-            self._connection, host=self._listen.host, port=self._listen.port, backlog=1024
+            self._incoming,
+            host=self._listen.host,
+            port=self._listen.port,
+            backlog=1024,
+            reuse_port=self._pass_on is not None,
         )
         return self
 
@@ -146,13 +159,26 @@ class MediaServer:
     @property
     def full(self) -> bool:
         """Whether a further call would be turned away."""
+        return self.no_room is not None
+
+    @property
+    def no_room(self) -> str | None:
+        """Why a further call would be turned away; None if it would not."""
+        if self.draining:
+            return "the gateway is shutting down"
+        if self._overloaded():
+            return "the event loop is late"
         in_use = sum(session.ticket is not None and not session.ended for session in self._sessions)
-        return self.draining or in_use + len(self._lost) >= self._max_calls
+        return f"{self._max_calls} calls are running" if in_use + len(self._lost) >= self._max_calls else None
 
     def find_call(self, call_control_id: str) -> Call | None:
         """The call that runs, the latest where several streams of it do; None if there is none."""
         calls = [session.call for (its_call, _), session in self._streams.items() if its_call == call_control_id]
         return calls[-1] if calls else None
+
+    def take_over(self, connection: socket.socket, octets: bytes) -> None:
+        """Go on with a TCP connection that another worker has accepted, and that it has read these octets from."""
+        self._tasks.create_task(self._take_over(connection, octets), name="socket of another worker")
 
     async def drain(self, timeout: float) -> bool:
         """Take no new calls; wait until the running ones have ended, at most `timeout` seconds.
@@ -185,6 +211,18 @@ class MediaServer:
         }
 
     # --- sockets --------------------------------------------------------------------------------------------------
+
+    def _incoming(self) -> asyncio.Protocol:
+        if self._pass_on is None:
+            return self._connection()
+        return Doorman(self._connection(), elsewhere=self._admission.elsewhere, pass_on=self._pass_on)
+
+    async def _take_over(self, connection: socket.socket, octets: bytes) -> None:
+        try:
+            await self._transport.take_over(lambda: Resumed(self._connection(), octets), connection)
+        except OSError as error:
+            connection.close()
+            self._log.warning("media socket not taken over", error=str(error))
 
     def _connection(self) -> WebSocketConnection:
         return self._transport.connection(

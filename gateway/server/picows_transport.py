@@ -11,11 +11,12 @@ close the socket the same way, and not by its own way of a close frame and 10 ms
 """
 
 import asyncio
+import socket
 from collections.abc import Callable
 from typing import Any
 
 import aiofastnet
-from picows import WSAutoPingStrategy, WSFrame, WSListener, WSMsgType, WSTransport, WSUpgradeRequest
+from picows import WSAutoPingStrategy, WSFrame, WSListener, WSMsgType, WSTransport
 from picows.picows import WSProtocol  # type: ignore[attr-defined] # not public
 
 from gateway.server.assembler import MessageError
@@ -23,9 +24,11 @@ from gateway.server.framing import client_frame, write_text
 from gateway.server.transport import CloseCode
 from gateway.server.websocket import WebSocketConnection
 
-__all__ = ["PicowsConnection", "create_server"]
+__all__ = ["PicowsConnection", "create_server", "take_over"]
 
 _TEXT = WSMsgType.TEXT
+_FINAL = 0x80
+_OPCODE = 0x0F
 _READ_BUFFER = 2048
 """Octets: six messages of 20 ms PCMU; it grows with the messages that come, to twice the largest."""
 _UPGRADE = (
@@ -47,8 +50,13 @@ async def create_server(factory: Callable[[], asyncio.Protocol], **where: Any) -
     return await aiofastnet.create_server(asyncio.get_running_loop(), factory, **where)
 
 
-class PicowsConnection(WebSocketConnection, WSListener):
-    """One TCP connection on the media port, and its own listener as `picows` calls it."""
+async def take_over(factory: Callable[[], asyncio.Protocol], connection: socket.socket) -> None:
+    """Go on with a TCP connection that was accepted elsewhere, like `loop.connect_accepted_socket`, the same way."""
+    await aiofastnet.connect_accepted_socket(asyncio.get_running_loop(), factory, connection)
+
+
+class PicowsConnection(WebSocketConnection):
+    """One TCP connection on the media port."""
 
     _frames: WSProtocol | None = None  # while `picows` reads
     _write: Callable[[WSMsgType, bytes], None]
@@ -66,20 +74,24 @@ class PicowsConnection(WebSocketConnection, WSListener):
             if self._write_paused and self._transport.get_write_buffer_size() > self._limits.max_write_bytes:
                 self._give_up("does_not_read")
 
-    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        """`picows` has read a frame."""
+    def usual_frame(self, text: bytes) -> None:
+        """`picows` has read a whole text frame without reserved bits."""
         self._keepalive.last_heard = now = self._clock()
-        usual = frame.msg_type is _TEXT and frame.fin and not (frame.rsv1 or frame.rsv2 or frame.rsv3)
-        if usual and self._open and self._between_messages and self._session is not None:
-            text = frame.get_payload_as_bytes()
+        if self._open and self._between_messages and self._session is not None:
             if text.isascii():
                 self._session.text_received(text, now=now)
             else:
                 self._text_received(text, now, final=True)
-        elif self._frames is not None:  # else it stands behind the end
-            first = frame.fin << 7 | frame.rsv1 << 6 | frame.rsv2 << 5 | frame.rsv3 << 4 | frame.msg_type.value
-            super()._receive(client_frame(first, frame.get_payload_as_bytes()), now)
-            if frame.msg_type is WSMsgType.CLOSE:
+        else:
+            self.other_frame(_FINAL | _TEXT.value, text)
+
+    def other_frame(self, first: int, payload: bytes) -> None:
+        """`picows` has read another frame, which begins with this octet."""
+        now = self._clock()
+        self._keepalive.last_heard = now
+        if self._frames is not None:  # else it stands behind the end
+            super()._receive(client_frame(first, payload), now)
+            if first & _OPCODE == WSMsgType.CLOSE.value:
                 self._leave_picows()
 
     # --- inside ---------------------------------------------------------------------------------------------------
@@ -90,7 +102,7 @@ class PicowsConnection(WebSocketConnection, WSListener):
             host_port=None,
             ws_path=None,
             is_client_side=False,
-            ws_listener_factory=self._listener,
+            ws_listener_factory=lambda request: _Listener(self),
             logger=_Report(self._faulty),
             disconnect_on_exception=True,  # never comes to it, as the report raises it again
             websocket_handshake_timeout=None,
@@ -108,10 +120,6 @@ class PicowsConnection(WebSocketConnection, WSListener):
         self._write = frames.transport.send
         self._between_messages = True
         self._transport.set_protocol(_Reading(frames, self))
-
-    def _listener(self, request: WSUpgradeRequest) -> WSListener:
-        del request  # of ours
-        return self
 
     def _receive(self, data: bytes, now: float) -> None:
         """Read what comes outside of the time that `picows` reads, and hand on what stands behind the request."""
@@ -159,11 +167,31 @@ class PicowsConnection(WebSocketConnection, WSListener):
         """What comes from now on stands behind the end of the stream, where nothing is read."""
         frames, self._frames = self._frames, None
         if frames is not None:
+            del self._write  # nothing is sent any more, and what it belongs to knows this connection
             self._transport.set_protocol(self)
             if self._fault is None:
                 frames.connection_lost(None)
             else:
                 self._transport.resume_reading()
+
+
+class _Listener(WSListener):
+    """What `picows` tells of frames. Not the connection itself: a class of both would find its attributes slowly."""
+
+    __slots__ = ("_other", "_usual")
+
+    def __init__(self, connection: PicowsConnection) -> None:
+        self._usual = connection.usual_frame
+        self._other = connection.other_frame
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        """`picows` has read a frame."""
+        del transport
+        if frame.msg_type is _TEXT and frame.fin and not (frame.rsv1 or frame.rsv2 or frame.rsv3):
+            self._usual(frame.get_payload_as_bytes())
+        else:
+            first = frame.fin << 7 | frame.rsv1 << 6 | frame.rsv2 << 5 | frame.rsv3 << 4 | frame.msg_type.value
+            self._other(first, frame.get_payload_as_bytes())
 
 
 class _Reading(asyncio.BufferedProtocol):

@@ -1,5 +1,8 @@
 """Opens the database: one file, one gateway, the newest schema.
 
+A lock file says whose the folder is. The workers of one gateway share it, and each has one of its own besides: so that
+neither another gateway, nor the workers of another, nor the same worker twice can come in.
+
 SQLite writes ahead (WAL) and syncs at checkpoints only: what was committed survives the process being killed at any
 moment. A power cut may take the last commits back, though never break the file; syncing each of them would put a
 disk's 5 to 30 ms before every answer to Telnyx, for calls that a power cut ends anyway.
@@ -9,7 +12,7 @@ import asyncio
 import fcntl
 import os
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,16 +36,21 @@ _PRAGMAS: Final = (
 
 
 @asynccontextmanager
-async def open_database(path: Path) -> AsyncIterator[AsyncEngine]:
+async def open_database(path: Path, *, worker: int | None = None) -> AsyncIterator[AsyncEngine]:
     """Open the database, and make it or bring it up to date where need be.
 
     Args:
         path: The file; made with mode 0600 where there is none. SQLite puts two more beside it, of the same mode.
+        worker: Which of several that have it open at the same time; None: there is one only. Before several open it,
+            somebody should have done so alone: a database that is being made cannot be shared.
 
     Raises:
         StoreError: It cannot be opened, is of a newer version, or another gateway has it open.
     """
-    with _lock(path.with_suffix(".lock")):
+    with ExitStack() as locks:
+        locks.enter_context(_lock(path.with_suffix(".lock"), shared=worker is not None))
+        if worker is not None:
+            locks.enter_context(_lock(path.with_suffix(f".{worker}.lock")))
         engine = _make_engine(path)
         try:
             try:
@@ -63,15 +71,15 @@ def describe(error: Exception) -> str:
 
 
 @contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    """Hold a lock file as long as the context, or the process, lasts."""
+def _lock(path: Path, *, shared: bool = False) -> Iterator[None]:
+    """Hold a lock file, alone or with others, as long as the context, or the process, lasts."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise StoreError(f"cannot use the folder {path.parent}: {error}") from error
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except OSError as error:
         os.close(descriptor)
         raise StoreError(f"another gateway uses the folder {path.parent}") from error

@@ -4,6 +4,9 @@ The types and statements are those that SQLite and PostgreSQL share. Times are U
 that what is written together stands together on the disk: an index on random ids would cost as much as all the rest.
 No secret is kept here, but phone numbers are: in the bodies of webhooks until they are handled and forwarded, and in
 the records of calls; and what was said in them, where it is transcribed.
+
+Where several workers write, each row that is more than a note says whose it is: the worker of that number, or, where
+there are fewer of them by now, the one that the number leads to modulo their count.
 """
 
 from typing import Final
@@ -23,7 +26,7 @@ from sqlalchemy import (
 
 __all__ = ["REVISION", "calls", "commands", "forwards", "metadata", "segments", "webhooks"]
 
-REVISION: Final = "0003"
+REVISION: Final = "0004"
 """The newest migration. A database that has it needs none, and so not the time that importing Alembic takes."""
 
 _Key: Final = BigInteger().with_variant(Integer, "sqlite")  # only INTEGER is the row's own number in SQLite
@@ -38,6 +41,7 @@ webhooks: Final = Table(
     Column("received_at", Float, nullable=False),
     Column("attempts", SmallInteger, nullable=False),  # how many processes have begun to handle it
     Column("body", Text),  # null once it is handled: what remains is the id, for duplicates
+    Column("worker", SmallInteger, nullable=False, server_default="0"),  # whose it is
 )
 
 calls: Final = Table(
@@ -48,6 +52,7 @@ calls: Final = Table(
     Column("started_at", Float, nullable=False),
     Column("updated_at", Float, nullable=False),
     Column("record", Text, nullable=False),  # JSON, see `CallRecord.freeze`
+    Column("worker", SmallInteger, nullable=False, server_default="0"),  # whose it is
 )
 Index("calls_started_at", calls.c.started_at)
 
@@ -74,6 +79,7 @@ forwards: Final = Table(
     Column("line", String(512), nullable=False),  # what is delivered one after the other: a call
     Column("received_at", Float, nullable=False),
     Column("body", Text, nullable=False),  # a row is deleted once it is delivered, or given up
+    Column("worker", SmallInteger, nullable=False, server_default="0"),  # whose it is
 )
 
 segments: Final = Table(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Dialect, bindparam, delete, func, insert, null, select, update
+from sqlalchemy import ColumnElement, Dialect, Table, bindparam, delete, func, insert, null, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -32,7 +32,11 @@ _DAY: Final = 86_400.0
 
 _KEEP_WEBHOOK: Final = insert(webhooks)
 _FINISH_WEBHOOK: Final = update(webhooks).where(webhooks.c.seq == bindparam("finished")).values(body=null())
-_FORGET_WEBHOOKS: Final = delete(webhooks).where(webhooks.c.seq <= bindparam("newest"), webhooks.c.body.is_(None))
+_FORGET_WEBHOOKS: Final = delete(webhooks).where(
+    webhooks.c.seq <= bindparam("newest"),
+    webhooks.c.worker % bindparam("workers") == bindparam("worker"),
+    webhooks.c.body.is_(None),
+)
 _FORGET_CALLS: Final = delete(calls).where(calls.c.started_at < bindparam("oldest"))
 _SAVE_COMMAND: Final = insert(commands).values({name: bindparam(name) for name in CommandRecord._fields})
 _KEEP_FORWARD: Final = insert(forwards)
@@ -48,7 +52,7 @@ _FORGET_COMMANDS: Final = delete(commands).where(commands.c.sent_at < bindparam(
 def save_call(dialect: Dialect) -> ClauseElement:
     """The statement that writes a call's record over the one that is there; SQLAlchemy has it by database."""
     inserted: Any = (postgresql if dialect.name == "postgresql" else sqlite).insert(calls)
-    values = {name: inserted.excluded[name] for name in ("state", "updated_at", "record")}
+    values = {name: inserted.excluded[name] for name in ("state", "updated_at", "record", "worker")}
     statement: ClauseElement = inserted.on_conflict_do_update(index_elements=["call_control_id"], set_=values)
     return statement
 
@@ -60,6 +64,8 @@ async def open_store(
     log: FilteringBoundLogger,
     remember: int = 50_000,
     keep_days: float = 30.0,
+    worker: int = 0,
+    workers: int = 1,
     clock: Callable[[], float] = time.time,
 ) -> AsyncIterator["Store"]:
     """Open the store; leaving the context writes what is left.
@@ -69,14 +75,18 @@ async def open_store(
         log: Told when the store begins to fail, and when it works again.
         remember: How many ids of handled webhooks to keep, so that duplicates are known.
         keep_days: Days that calls and commands are kept.
+        worker: Which of the gateway's workers this is; it takes up what was its own, and nobody else's.
+        workers: How many there are, which write beside each other.
         clock: Unix time, in seconds.
 
     Raises:
         StoreError: It cannot be opened.
     """
-    async with open_database(path) as engine:
+    async with open_database(path, worker=worker if workers > 1 else None) as engine:
         writer = Writer(engine, log=log)
-        store = Store(engine, writer, remember=remember, keep_days=keep_days, clock=clock)
+        store = Store(
+            engine, writer, remember=remember, keep_days=keep_days, worker=worker, workers=workers, clock=clock
+        )
         await store.begin()
         stack = AsyncExitStack()  # a task group that is not told of the block's errors: it would wrap them
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
@@ -96,14 +106,25 @@ class Store:
     """See the module; made by `open_store`."""
 
     def __init__(
-        self, engine: AsyncEngine, writer: Writer, *, remember: int, keep_days: float, clock: Callable[[], float]
+        self,
+        engine: AsyncEngine,
+        writer: Writer,
+        *,
+        remember: int,
+        keep_days: float,
+        worker: int,
+        workers: int,
+        clock: Callable[[], float],
     ) -> None:
         self._engine = engine
         self._writer = writer
         self._remember = remember
         self._keep_days = keep_days
+        self._worker = worker
+        self._workers = workers
         self._clock = clock
         self._seq = 0
+        self._forward_seq = 0
         dialect = engine.dialect
         self._keep_webhook = Statement(_KEEP_WEBHOOK, dialect)
         self._finish_webhook = Statement(_FINISH_WEBHOOK, dialect)
@@ -129,9 +150,11 @@ class Store:
         return {"failure": writer.failure, "commits": writer.commits, "rows_lost": writer.rows_lost}
 
     async def begin(self) -> None:
-        """Read where the numbers of webhooks stand."""
+        """Read where the numbers of webhooks and forwards stand."""
         (row,) = await self._read(select(func.max(webhooks.c.seq)))
         self._seq = row[0] or 0
+        (row,) = await self._read(select(func.max(forwards.c.seq)))
+        self._forward_seq = row[0] or 0
 
     # --- webhooks -------------------------------------------------------------------------------------------------
 
@@ -146,8 +169,8 @@ class Store:
         Returns:
             Its number here, for `finish_webhook`.
         """
-        self._seq += 1
-        row = (self._seq, event_id, self._clock(), 1, body.decode())  # the columns of the table
+        self._seq = self._number_after(self._seq)
+        row = (self._seq, event_id, self._clock(), 1, body.decode(), self._worker)  # the columns of the table
         self._writer.write(self._keep_webhook, row, settled)
         return self._seq
 
@@ -156,8 +179,8 @@ class Store:
         self._writer.write_later(self._finish_webhook, (seq,))
 
     async def unfinished_webhooks(self) -> list[KeptWebhook]:
-        """The webhooks that another process answered and did not finish, oldest first; counts the attempt."""
-        unfinished = webhooks.c.body.is_not(None)
+        """The webhooks that an earlier process answered and did not finish, oldest first; counts the attempt."""
+        unfinished = webhooks.c.body.is_not(None) & self._ours(webhooks)
         try:
             async with self._engine.begin() as connection:
                 await connection.execute(update(webhooks).where(unfinished).values(attempts=webhooks.c.attempts + 1))
@@ -171,14 +194,20 @@ class Store:
 
     async def event_ids(self) -> list[str]:
         """The ids of the last webhooks, oldest first."""
-        rows = await self._read(select(webhooks.c.event_id).order_by(webhooks.c.seq.desc()).limit(self._remember))
+        ours = select(webhooks.c.event_id).where(self._ours(webhooks))
+        rows = await self._read(ours.order_by(webhooks.c.seq.desc()).limit(self._remember))
         return [row[0] for row in reversed(rows)]
 
     # --- webhooks that are forwarded ----------------------------------------------------------------------------
 
+    def next_forward(self) -> int:
+        """A number for a webhook that is to be delivered, higher than those before it."""
+        self._forward_seq = self._number_after(self._forward_seq)
+        return self._forward_seq
+
     def keep_forward(self, forward: Forward) -> None:
         """Write soon what waits to be delivered: not after the webhook that it came with counts as handled."""
-        row = (*forward[:-1], forward.body.decode())  # the columns of the table
+        row = (*forward[:-1], forward.body.decode(), self._worker)  # the columns of the table
         self._writer.replace_later(self._keep_forward, forward.seq, lambda: row)
 
     def finish_forward(self, seq: int) -> None:
@@ -188,7 +217,7 @@ class Store:
 
     async def forwards(self) -> list[Forward]:
         """What waits to be delivered, oldest first."""
-        rows = await self._read(select(forwards).order_by(forwards.c.seq))
+        rows = await self._read(select(forwards).where(self._ours(forwards)).order_by(forwards.c.seq))
         return [Forward(row[0], row[1], row[2], row[3], row[4].encode()) for row in rows]
 
     # --- calls and commands ---------------------------------------------------------------------------------------
@@ -204,16 +233,25 @@ class Store:
 
         def row() -> Row:
             state, started_at, record = describe_call()
-            return call_control_id, state, started_at, self._clock(), record.decode()  # the columns of the table
+            written_at = self._clock()
+            return call_control_id, state, started_at, written_at, record.decode(), self._worker  # the table's columns
 
         self._writer.replace_later(self._save_call, call_control_id, row)
 
+    def forget_call(self, call_control_id: str) -> None:
+        """Do not write what is not written yet of a call, as somebody else does."""
+        self._writer.discard_later(self._save_call, call_control_id)
+
     async def calls(self, limit: int) -> list[tuple[str, bytes]]:
         """The ids and records of the newest calls, oldest first."""
-        rows = await self._read(
-            select(calls.c.call_control_id, calls.c.record).order_by(calls.c.started_at.desc()).limit(limit)
-        )
+        ours = select(calls.c.call_control_id, calls.c.record).where(self._ours(calls))
+        rows = await self._read(ours.order_by(calls.c.started_at.desc()).limit(limit))
         return [(row[0], row[1].encode()) for row in reversed(rows)]
+
+    async def owners(self, limit: int) -> list[tuple[str, int]]:
+        """The ids of the newest calls of all workers, oldest first, each with the worker whose it is."""
+        newest = select(calls.c.call_control_id, calls.c.worker).order_by(calls.c.started_at.desc()).limit(limit)
+        return [(row[0], row[1] % self._workers) for row in reversed(await self._read(newest))]
 
     async def calls_before(
         self,
@@ -290,7 +328,9 @@ class Store:
 
     def prune(self) -> None:
         """Forget the ids that are too many, and what is too old."""
-        self._writer.write_later(self._forget_webhooks, (self._seq - self._remember,))
+        newest = self._seq - self._remember * self._workers
+        values = {"newest": newest, "workers": self._workers, "worker": self._worker}
+        self._writer.write_later(self._forget_webhooks, self._forget_webhooks.row(values))
         oldest = self._clock() - self._keep_days * _DAY
         self._writer.write_later(self._forget_calls, (oldest,))
         self._writer.write_later(self._forget_commands, (oldest,))
@@ -302,6 +342,15 @@ class Store:
         while True:
             self.prune()
             await asyncio.sleep(_PRUNE_INTERVAL)
+
+    def _number_after(self, last: int) -> int:
+        """The next number that no other worker takes: each has those that lead to its own modulo their count."""
+        return last + 1 + (self._worker - last - 1) % self._workers
+
+    def _ours(self, table: Table) -> ColumnElement[bool]:
+        """Which rows are this worker's, or were one's that is not there any more."""
+        ours: ColumnElement[bool] = table.c.worker % self._workers == self._worker
+        return ours
 
     async def _read(self, statement: Executable) -> list[Any]:
         try:

@@ -59,7 +59,7 @@ async def said(process: asyncio.subprocess.Process, event: str) -> None:
     ("arguments", "words"),
     [
         (["--help"], ["serve", "simulate"]),
-        (["serve", "--help"], ["--config", "ready media=... http=...", "GATEWAY_DRAIN_TIMEOUT"]),
+        (["serve", "--help"], ["--config", "--workers", "ready media=... http=...", "GATEWAY_DRAIN_TIMEOUT"]),
         (["simulate", "--help"], ["--listen", "127.0.0.1:12111", "--webhook-url", "TELNYX_BASE_URL"]),
     ],
 )

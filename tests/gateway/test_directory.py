@@ -217,3 +217,42 @@ def test_a_call_that_cannot_have_lasted_until_now_has_ended() -> None:
     record, _ = restored(Answered(), STREAMING, age=3601.0)
     assert (record.state, record.life.hangup_cause) == (CallState.ENDED, None)
     assert record.problems[-1] == "nobody told of the hang-up"
+
+
+# --- calls that move to another worker -------------------------------------------------------------------------------
+
+
+def test_a_call_moves_with_all_that_was_told_of_it_and_its_sockets_end() -> None:
+    changed: list[str] = []
+    given: list[str] = []
+    here = CallDirectory(clock=Clock(), given=given.append)
+    record = here.tell(
+        "v3:a", Initiated("incoming"), STREAMING, MediaSocket("two", SocketStage.CONNECTED), problem="bad"
+    )
+    record.media = lambda: {"frames": 7}
+    frozen = here.give_away("v3:a")
+    assert frozen is not None
+    assert (ids(here), given, here.give_away("v3:a")) == ([], ["v3:a"], None)
+
+    there = CallDirectory(clock=lambda: 50.0, changed=lambda record: changed.append(record.call_control_id))
+    there.tell("v3:a", Answered(), problem="worse")
+    there.take_over("v3:a", frozen)
+    again = there.get("v3:a")
+    assert again is not None
+    assert (again.state, again.started_at, again.problems) == (CallState.STOPPED, 1.0, ["bad", "worse"])
+    assert (again.life.sockets_open, again.describe()["media"]) == ([], {"frames": 7})
+    assert changed == ["v3:a", "v3:a"]
+    there.take_over("v3:b", frozen)
+    assert ids(there) == ["v3:a", "v3:b"]
+
+
+def test_what_moves_does_not_take_the_place_of_what_is_here() -> None:
+    here, there = CallDirectory(), CallDirectory()
+    here.tell("v3:a", Initiated("incoming")).media = lambda: {"frames": 1}
+    there.tell("v3:a", MediaSocket("here", SocketStage.STARTED, "S")).media = lambda: {"frames": 2}
+    there.take_over("v3:a", here.give_away("v3:a") or b"")
+    record = there.get("v3:a")
+    assert record is not None
+    assert (record.state, record.describe()["media"]) == (CallState.STREAMING, {"frames": 2})
+    with pytest.raises(StoreError, match="cannot be read"):
+        there.take_over("v3:a", b"[]")

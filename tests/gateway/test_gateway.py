@@ -16,6 +16,7 @@ from structlog.testing import capture_logs
 from gateway import Agent, Call, Gateway, Settings
 from gateway.agents.base import AgentFactory
 from gateway.agents.echo import Echo
+from gateway.cluster.slot import WorkerSlot
 from gateway.config import Address
 from gateway.errors import ConfigError
 from gateway.simulator import SimulatedCall, Simulator
@@ -54,6 +55,7 @@ def make(folder: Path, *, answer_with: AgentFactory | None = None, hear_with: An
         ({"stream_codec": "PCMA", "stream_sample_rate": 24_000}, "GATEWAY_STREAM_SAMPLE_RATE: PCMA"),
         ({"media_listen": ":8765"}, "GATEWAY_PUBLIC_MEDIA_URL"),
         ({"media_listen": "[::]:8765"}, "GATEWAY_PUBLIC_MEDIA_URL"),
+        ({"workers": 2}, "GATEWAY_WORKERS: several are for `telnyx-gateway serve`"),
     ],
 )
 def test_settings_that_are_wrong_together_are_refused(tmp_path: Path, fields: dict[str, Any], complaint: str) -> None:
@@ -71,6 +73,15 @@ def test_settings_that_are_wrong_together_are_refused(tmp_path: Path, fields: di
 )
 def test_settings_that_go_together_are_taken(tmp_path: Path, fields: dict[str, Any]) -> None:
     assert make(tmp_path, **fields).settings == settings(tmp_path, **fields)
+
+
+def test_each_worker_needs_ports_of_its_own_for_forks(tmp_path: Path) -> None:
+    slot = WorkerSlot(1, 3, tmp_path, b"key")
+    Gateway(settings(tmp_path, workers=3, fork_listen="127.0.0.1:20000-20011"), slot=slot)
+    with pytest.raises(
+        ConfigError, match=r"GATEWAY_FORK_LISTEN: .*:20000-20010 has less than four ports for each of 3"
+    ):
+        Gateway(settings(tmp_path, workers=3, fork_listen="127.0.0.1:20000-20010"), slot=slot)
 
 
 class Silent(Agent):

@@ -149,6 +149,7 @@ def _compress(source: Path, header: WavHeader, start: int, end: int, job: Job) -
     codec, sound = _CODECS[job.format], header.sound
     rates = [rate for rate in codec.sample_rates if rate >= sound.sample_rate] or [sound.sample_rate]
     layout = "mono" if sound.layout.channels == 1 else "stereo"
+    Path(job.target).unlink(missing_ok=True)  # the process of a gateway that was killed may still write it
     try:
         with av.open(job.target, "w", format=codec.container) as container:
             stream: Any = container.add_stream(codec.name, rate=rates[0], layout=layout, options=codec.options)

@@ -55,20 +55,21 @@ def recover(folder: Path, completion: Completion) -> Recovered | None:
         What became of it; None if another process is recording it, or if nothing was recorded.
     """
     try:
-        values = read_sidecar(folder)
-        path = _sound_file(folder, values)
+        path = _sound_file(folder, read_sidecar(folder))
         if path is None:
             return None
         with _repaired(path) as (samples, sample_rate):
             if is_final(folder):  # meanwhile: it was not left behind, it was being completed
                 return None
-            values = _described(values, path, samples, sample_rate)
+            values = _described(read_sidecar(folder), path, samples, sample_rate)
             write_sidecar(folder, values)
             values = completion.complete(folder)
         return Recovered(folder, values["duration"], None)
     except BlockingIOError:
         return None
     except (OSError, RecordingError) as error:
+        if is_final(folder) or not folder.is_dir():  # another process was faster, and has taken the file away
+            return None
         return Recovered(folder, None, str(error))
 
 

@@ -6,7 +6,7 @@ import re
 import shutil
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -74,8 +74,9 @@ def delete_old(folder: Path, oldest: float) -> int:
         if begun is None or begun >= oldest or (place / MARKER).exists():
             continue
         if is_final(place) or _left(place):
-            shutil.rmtree(place)
-            deleted += 1
+            with suppress(FileNotFoundError):  # another worker has begun to delete it, and goes on
+                shutil.rmtree(place)
+                deleted += 1
     return deleted
 
 

@@ -2,11 +2,14 @@
 
 The file is there before the recording is final, and goes when the recording is known to be in the store, so there is no
 moment at which a crash could lose it. The sidecar goes last: where it is in the store, all of the recording is.
+
+Workers share the folder, and one that starts finds what waits for others: who uploads a recording claims its sound.
 """
 
 import asyncio
 import hashlib
 import heapq
+import os
 import random
 import time
 from collections.abc import Callable
@@ -20,6 +23,7 @@ from structlog.typing import FilteringBoundLogger
 
 from gateway.errors import StoreError
 from gateway.sinks.recorder.sidecar import SIDECAR, read_sidecar, write_sidecar
+from gateway.sinks.recorder.wav import claim
 
 __all__ = ["MARKER", "UploadQueue", "mark"]
 
@@ -158,6 +162,17 @@ class UploadQueue:
         if values.get("state") != "final":
             raise StoreError("the recording is not final yet")
         file = folder / str(values["file"])
+        try:
+            claimed = await asyncio.to_thread(claim, file, new=False)
+        except BlockingIOError:
+            return  # another worker is at it, and will try again if it fails
+        try:
+            if await asyncio.to_thread((folder / MARKER).exists):  # else another worker was faster
+                await self._store_both(folder, file, values)
+        finally:
+            os.close(claimed)
+
+    async def _store_both(self, folder: Path, file: Path, values: dict[str, Any]) -> None:
         url = await self._put(file, values["sha256"])
         values["stored"] = {"url": url, "at": self._clock()}
         await asyncio.to_thread(write_sidecar, folder, values, sync=True)

@@ -142,7 +142,9 @@ async def test_readiness_tells_of_a_store_that_cannot_be_written(
         async with side.store._engine.begin() as connection:
             await connection.exec_driver_sql("DROP TABLE webhooks")
         assert await side.post("call.initiated") == status
-        assert (await side.get("/readyz"))[0] == status
+        readiness, answer = await side.get("/readyz")
+        assert readiness == status
+        assert answer.get("detail") == {503: "not ready for new calls: the store cannot be written"}.get(status)
         assert (await side.get("/healthz"))[0] == 200
         assert (side.directory.get("v3:a") is not None) == (status == 200)
 
@@ -181,3 +183,13 @@ async def test_what_telnyx_transcribes_is_kept_with_its_call_and_not_logged(tmp_
                 await asyncio.sleep(0.01)
     assert [(segment["text"], segment["transcriber"]) for segment in segments] == [("my card is green", "telnyx")]
     assert "my card" not in str(log.lines)
+
+
+async def test_each_of_several_workers_has_its_share_of_the_dials(tmp_path: Path, log: Log) -> None:
+    account = settings(telnyx_api_key="KEY", dials_per_second=2)  # ten within five seconds
+    async with open_store(database_in(tmp_path), log=log.logger) as store:
+        for workers, share in ((1, 10), (2, 5), (64, 1)):
+            async with open_control(account, store, log.logger, workers=workers) as control:
+                assert control is not None
+                times = [control._dials.reserve(now=0.0, deadline=60.0) for _ in range(share + 1)]
+                assert times == [0.0] * share + [5.0]

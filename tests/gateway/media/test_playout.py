@@ -268,6 +268,7 @@ def test_what_waits_leaves_in_long_messages_and_is_heard_in_pieces_of_20_ms() ->
     sent = list(playout.push(samples, now=0.0))
     assert lengths(sent) == [5, 5]  # the second begins within the lead
     at = playout.deadline()
+    assert at is not None
     assert at == pytest.approx(0.04)
     sent += playout.pop(now=at)
     assert lengths(sent) == [5, 5, 5]

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -13,6 +13,8 @@ from audio_codecs import ByteOrderSetting
 from gateway.agents.base import AgentFactory
 from gateway.agents.echo import Echo
 from gateway.call import CallOptions
+from gateway.cluster.handover import Handover
+from gateway.cluster.slot import WorkerSlot
 from gateway.config import Address
 from gateway.directory import CallDirectory
 from gateway.lifecycle import CallState
@@ -88,11 +90,14 @@ class MediaPort:
         limits: Limits,
         options: CallOptions,
         clock: Callable[[], float],
+        slot: WorkerSlot | None = None,
     ) -> None:
+        slot = slot or WorkerSlot.alone()
+        self.handover = Handover(slot, log=log.logger) if slot.count > 1 else None
         self.log = log
         self.url = ""
         self.directory = CallDirectory()
-        self.admission = Admission(auth, clock=clock, grace=0.0)
+        self.admission = Admission(auth, clock=clock, grace=0.0, key=slot.admission_key, worker=slot.index)
         self.server = MediaServer(
             Address("127.0.0.1", 0),
             transport=chosen.transport(),
@@ -106,6 +111,7 @@ class MediaPort:
             byte_order=byte_order,
             clock=clock,
             log=log.logger,
+            pass_on=None if self.handover is None else self.handover.give,
         )
 
     def token(self, call_control_id: str | None = "v3:a", asked_codec: tuple[str, int] = PCMU) -> str:
@@ -178,6 +184,7 @@ async def media_port(
     sinks: Mapping[str, SinkFactory] | None = None,
     max_duration: float = 60.0,
     clock: Callable[[], float] = time.monotonic,
+    slot: WorkerSlot | None = None,
 ) -> AsyncIterator[MediaPort]:
     """Run a media server; whatever is raised into the event loop meanwhile fails the test."""
     errors: list[dict[str, Any]] = []
@@ -192,8 +199,10 @@ async def media_port(
         limits=limits or Limits(close_timeout=0.5),
         options=CallOptions(sinks=sinks or {}, agent=agent, max_duration=max_duration, agent_grace=0.05),
         clock=clock,
+        slot=slot,
     )
     async with port.server:
         port.url = port.server.url
-        yield port
+        with nullcontext() if port.handover is None else port.handover.taking(port.server.take_over):
+            yield port
     assert errors == []

@@ -363,3 +363,95 @@ def test_an_open_door_refuses_a_web_page_from_elsewhere(origin: str, admitted: b
 )
 def test_loopback_hosts_are_known(host: str, loopback: bool) -> None:
     assert is_loopback_host(host) is loopback
+
+
+# --- several workers ------------------------------------------------------------------------------------------------
+
+
+class Workers:
+    """Two workers of one gateway; the first makes the tokens."""
+
+    def __init__(self, *, second_key: bytes = b"k" * 32) -> None:
+        self.clock = FakeClock()
+        self.one, self.other = (
+            Admission("token", clock=self.clock, longest_call=LONGEST, grace=GRACE, key=key, worker=worker)
+            for worker, key in enumerate((b"k" * 32, second_key))
+        )
+
+    def elsewhere(self, token: str) -> int | None:
+        return self.other.elsewhere(Handshake("/media", {AUTH_FIELD: token}, ""))
+
+
+def test_a_token_names_the_worker_that_made_it() -> None:
+    workers = Workers()
+    token = workers.one.issue("v3:a", asked_codec=PCMU)
+    assert workers.elsewhere(token) == 0
+    assert workers.other.elsewhere(Handshake(f"/media/{token}", {}, "")) == 0
+    assert workers.elsewhere(workers.other.issue("v3:b", asked_codec=PCMU)) is None
+
+
+@pytest.mark.parametrize("token", ["", "nonsense", "A" * 64])
+def test_what_is_no_token_names_nobody(token: str) -> None:
+    assert Workers().elsewhere(token) is None
+    assert Workers().other.elsewhere(Handshake(f"/elsewhere/{token}", {}, "")) is None
+
+
+def test_the_token_of_another_gateway_names_nobody() -> None:
+    workers = Workers(second_key=b"x" * 32)
+    assert workers.elsewhere(workers.one.issue("v3:a", asked_codec=PCMU)) is None
+
+
+def test_an_open_door_hands_nothing_on() -> None:
+    door = Admission("none", clock=FakeClock(), key=b"k" * 32, worker=1)
+    token = Workers().one.issue("v3:a", asked_codec=PCMU)
+    assert door.elsewhere(Handshake("/media", {AUTH_FIELD: token, "host": "localhost"}, "")) is None
+
+
+def test_another_workers_token_is_good_here_only_where_it_comes_late() -> None:
+    workers = Workers()
+    token = workers.one.issue("v3:a", asked_codec=("OPUS", 48000))
+    with pytest.raises(AdmissionError) as raised:
+        workers.other.admit(Handshake("/media", {AUTH_FIELD: token}, ""))
+    assert (raised.value.reason, raised.value.status) == ("worker_gone", 503)
+    ticket = workers.other.redeem(token)
+    assert (ticket.call_control_id, ticket.asked_codec) == (None, ("OPUS", 48000))
+    assert workers.other.redeem(token) is ticket
+    for _ in range(2):
+        with pytest.raises(AdmissionError, match="another call"):
+            workers.other.bind(ticket, "v3:b")
+        workers.other.bind(ticket, "v3:a")
+
+
+def test_another_workers_token_for_a_dialled_call_is_held_against_its_first_start() -> None:
+    workers = Workers()
+    token = workers.one.issue(None, asked_codec=PCMU)
+    workers.other.bind(workers.other.redeem(token), "v3:a")
+    with pytest.raises(AdmissionError, match="another call"):
+        workers.other.bind(workers.other.redeem(token), "v3:b")
+
+
+@pytest.mark.parametrize("encoding", ["PCMU", "PCMA", "L16", "G722", "OPUS", "AMR-WB", "MP3"])
+@pytest.mark.parametrize("sample_rate", [8000, 16000, 22050, 24000, 48000])
+def test_a_token_says_which_codec_was_asked_for(encoding: str, sample_rate: int) -> None:
+    workers = Workers()
+    token = workers.one.issue("v3:a", asked_codec=(encoding, sample_rate))
+    assert workers.other.redeem(token).asked_codec == (encoding, sample_rate)
+
+
+def test_another_workers_token_is_good_as_long_as_it_is_there_and_never_again_after_the_call() -> None:
+    workers = Workers()
+    workers.clock.now = 50.5
+    token, second = (workers.one.issue("v3:a", asked_codec=PCMU) for _ in range(2))
+    workers.other.bind(workers.other.redeem(token), "v3:a")
+    workers.other.call_ended("v3:a")
+    workers.clock.now += GRACE - 1
+    workers.other.redeem(token)
+    workers.clock.now += 2
+    workers.other.call_ended("v3:b")  # others come and go
+    with pytest.raises(AdmissionError, match="is over"):
+        workers.other.redeem(token)
+    workers.clock.now = 50 + LONGEST - 1
+    workers.other.redeem(second)
+    workers.clock.now = 50 + LONGEST + 1
+    with pytest.raises(AdmissionError, match="is over"):
+        workers.other.redeem(second)

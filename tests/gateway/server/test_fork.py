@@ -15,6 +15,7 @@ import structlog
 from structlog.testing import capture_logs
 
 from gateway.call import EndReason
+from gateway.config import PortRange
 from gateway.directory import CallDirectory
 from gateway.errors import AdmissionError
 from gateway.forked_call import ForkOptions
@@ -50,18 +51,21 @@ async def server(
     ports: int = 8,
     directory: CallDirectory | None = None,
     public_host: str | None = None,
+    listen: PortRange | None = None,
+    share: tuple[int, int] = (0, 1),
     **options: Any,
 ) -> AsyncIterator[ForkServer]:
     with capture_logs():
         async with (
             asyncio.timeout(10),
             ForkServer(
-                free_ports(ports),
+                listen or free_ports(ports),
                 public_host=public_host,
                 directory=directory or CallDirectory(),
                 options=ForkOptions(sinks={f"sink {n}": sink.factory for n, sink in enumerate(sinks)}, **options),
                 clock=time.monotonic,
                 log=structlog.get_logger(),
+                share=share,
             ) as forks,
         ):
             yield forks
@@ -109,6 +113,17 @@ async def test_telnyx_is_told_the_public_host(host: str, told: str) -> None:
     async with server(public_host=host) as forks:
         targets = await forks.open("v3:call")
         assert targets.rx.startswith(f"udp:{told}:")
+
+
+async def test_workers_have_ports_of_their_own() -> None:
+    ports = free_ports(8)
+    async with server(listen=ports, share=(0, 2)) as one, server(listen=ports, share=(1, 2)) as other:
+        told = [target for forks in (one, other) for target in await forks.open("v3:call")]
+        assert [port_of(target) - ports.first for target in told] == [0, 4, 2, 6]
+        one.close("v3:call")
+        await until(lambda: not one.forks_running)
+        with pytest.raises(AdmissionError):  # a port that has just been closed is not for the other one
+            await other.open("v3:another")
 
 
 async def test_the_call_is_in_the_directory_from_its_first_sound_to_its_last_sink() -> None:

@@ -3,6 +3,7 @@ import stat
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
@@ -44,7 +45,7 @@ async def test_the_migrations_lead_to_the_schema(tmp_path: Path) -> None:
 async def test_the_folder_is_made_and_only_the_owner_may_read_the_files(tmp_path: Path) -> None:
     folder = tmp_path / "new" / "data"
     async with open_database(folder / "gateway.db") as engine, engine.begin() as connection:
-        await connection.execute(text("INSERT INTO calls VALUES ('v3:a', 'ended', 1.0, 2.0, '{}')"))
+        await connection.execute(text("INSERT INTO calls VALUES ('v3:a', 'ended', 1.0, 2.0, '{}', 0)"))
         modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
     assert modes == dict.fromkeys(("gateway.db", "gateway.db-wal", "gateway.db-shm", "gateway.lock"), 0o600)
 
@@ -63,7 +64,7 @@ async def test_it_writes_ahead_and_what_was_written_is_there_the_next_time(tmp_p
     async with open_database(path) as engine, engine.begin() as connection:
         assert (await connection.execute(text("PRAGMA journal_mode"))).scalar() == "wal"
         assert (await connection.execute(text("PRAGMA synchronous"))).scalar() == 1
-        await connection.execute(text("INSERT INTO calls VALUES ('v3:a', 'ended', 1.0, 2.0, '{}')"))
+        await connection.execute(text("INSERT INTO calls VALUES ('v3:a', 'ended', 1.0, 2.0, '{}', 0)"))
     async with open_database(path) as engine, engine.connect() as connection:
         assert (await connection.execute(text("SELECT state FROM calls"))).scalar() == "ended"
 
@@ -75,6 +76,20 @@ async def test_two_gateways_cannot_share_a_folder(tmp_path: Path) -> None:
             await open_database(path).__aenter__()
     async with open_database(path):
         pass
+
+
+async def test_workers_of_one_gateway_share_a_folder_and_nobody_else_does(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.db"
+    async with open_database(path, worker=0):
+        async with open_database(path, worker=1):
+            for other in (None, 0, 1):
+                with pytest.raises(StoreError, match="another gateway uses the folder"):
+                    await open_database(path, worker=other).__aenter__()
+        async with open_database(path, worker=1):
+            pass
+    async with open_database(path):
+        with pytest.raises(StoreError, match="another gateway uses the folder"):
+            await open_database(path, worker=0).__aenter__()
 
 
 async def test_an_error_of_the_user_passes_through_as_it_is_and_frees_the_folder(tmp_path: Path) -> None:
@@ -109,6 +124,24 @@ async def test_a_database_of_a_newer_gateway_is_refused_and_left_alone(tmp_path:
     with sqlite3.connect(path) as database:
         assert database.execute("SELECT version_num FROM alembic_version").fetchone() == ("9999",)
     database.close()
+
+
+async def test_what_was_there_before_there_were_workers_is_the_first_ones(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.db"
+    async with open_database(path) as engine:
+        async with engine.begin() as connection:
+            await connection.execute(text("INSERT INTO calls VALUES ('v3:a', 'ended', 1.0, 2.0, '{}', 3)"))
+            await connection.run_sync(_migrate, "0003")
+        assert await revision(engine) == "0003"
+    async with open_database(path) as engine, engine.connect() as connection:
+        assert (await connection.execute(text("SELECT call_control_id, worker FROM calls"))).all() == [("v3:a", 0)]
+
+
+def _migrate(connection: Connection, target: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", "gateway.store:migrations")
+    config.attributes["connection"] = connection
+    command.downgrade(config, target)
 
 
 async def test_a_migration_that_fails_half_way_leaves_nothing(tmp_path: Path) -> None:

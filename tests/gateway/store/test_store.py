@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import asyncpg
 from sqlalchemy.dialects.sqlite import aiosqlite
 
 from gateway.errors import StoreError
-from gateway.store.records import CommandRecord
+from gateway.store.records import CommandRecord, Forward
 from gateway.store.store import Store, open_store, save_call
 from gateway.store.writer import Statement
 from tests.gateway.store.conftest import Log
@@ -170,4 +170,69 @@ def test_the_statement_that_differs_between_databases_is_there_for_both() -> Non
     for dialect in dialects:
         statement = Statement(save_call(dialect), dialect)
         assert "ON CONFLICT (call_control_id) DO UPDATE SET state = excluded.state" in statement.sql
-        assert statement.names == ("call_control_id", "state", "started_at", "updated_at", "record")
+        assert statement.names == ("call_control_id", "state", "started_at", "updated_at", "record", "worker")
+
+
+# --- several workers ------------------------------------------------------------------------------------------------
+
+
+async def test_workers_number_what_they_keep_beside_each_other(tmp_path: Path, log: Log) -> None:
+    async with opened(tmp_path, log) as alone:
+        assert [await keep(alone, "one"), await keep(alone, "two")] == [1, 2]
+        assert [alone.next_forward(), alone.next_forward()] == [1, 2]
+    async with (
+        opened(tmp_path, log, worker=0, workers=3) as first,
+        opened(tmp_path, log, worker=2, workers=3) as third,
+    ):
+        numbers = [await keep(store, f"{index}") for index, store in enumerate((first, third, third, first))]
+        assert numbers == [3, 5, 8, 6]
+        assert [third.next_forward(), first.next_forward(), third.next_forward()] == [2, 3, 5]
+
+
+async def test_a_worker_takes_up_what_was_its_own_and_that_of_those_that_are_no_more(tmp_path: Path, log: Log) -> None:
+    for worker in range(3):
+        async with opened(tmp_path, log, worker=worker, workers=3) as store:
+            await keep(store, f"event {worker}")
+            number = store.next_forward()
+            store.keep_forward(Forward(number, f"forward {worker}", "v3:a", store._clock(), b"{}"))
+            store.save_call(f"call {worker}", lambda worker=worker: ("ringing", float(worker), b"{}"))  # type: ignore[misc]
+    for worker, found in ((0, ["0", "2"]), (1, ["1"])):  # there are two of them by now
+        async with opened(tmp_path, log, worker=worker, workers=2) as store:
+            assert [kept.event_id for kept in await store.unfinished_webhooks()] == [f"event {name}" for name in found]
+            assert await store.event_ids() == [f"event {name}" for name in found]
+            assert [forward.event_id for forward in await store.forwards()] == [f"forward {name}" for name in found]
+            assert [call for call, _ in await store.calls(limit=10)] == [f"call {name}" for name in found]
+            assert await store.owners(limit=10) == [("call 0", 0), ("call 1", 1), ("call 2", 0)]
+    async with opened(tmp_path, log, worker=1, workers=2) as store:
+        store.save_call("call 0", lambda: ("ended", 0.0, b"{}"))  # which has moved there
+        await store.flush()
+        assert (await store.owners(limit=10))[0] == ("call 0", 1)
+
+
+async def test_pruning_takes_the_oldest_of_each_worker_however_many_the_others_have(tmp_path: Path, log: Log) -> None:
+    async with (
+        opened(tmp_path, log, worker=0, workers=2, remember=2) as busy,
+        opened(tmp_path, log, worker=1, workers=2, remember=2) as idle,
+    ):
+        idle.finish_webhook(await keep(idle, "idle"))
+        for number in range(5):
+            busy.finish_webhook(await keep(busy, f"busy {number}"))
+        for store in (busy, idle):
+            await store.flush()
+            store.prune()
+            await store.flush()
+    async with opened(tmp_path, log, worker=0, workers=2) as busy:
+        assert await busy.event_ids() == ["busy 3", "busy 4"]
+    async with opened(tmp_path, log, worker=1, workers=2) as idle:
+        assert await idle.event_ids() == ["idle"]
+
+
+async def test_workers_write_at_the_same_time(tmp_path: Path, log: Log) -> None:
+    async with (
+        opened(tmp_path, log, worker=0, workers=2) as first,
+        opened(tmp_path, log, worker=1, workers=2) as second,
+    ):
+        kept = [keep(store, f"{store._worker} {number}") for number in range(200) for store in (first, second)]
+        assert len(set(await asyncio.gather(*kept))) == 400
+    async with opened(tmp_path, log) as alone:
+        assert len(await alone.unfinished_webhooks()) == 400
