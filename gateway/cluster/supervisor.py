@@ -29,6 +29,8 @@ __all__ = ["Supervisor"]
 
 _AGAIN: Final = Restart(first=0.25, longest=30.0, attempts=sys.maxsize, healthy=60.0)
 _END_TIMEOUT: Final = 30.0
+_LONGEST_FOLDER: Final = 70
+"""Characters: the path of a Unix socket has 107 at most, and ends in the name of a folder and its own."""
 """Seconds that a worker gets to close what its calls had open, before it is killed."""
 
 
@@ -81,7 +83,7 @@ class Supervisor:
                 if (address := getattr(settings, name)) is not None
             }
             settings = settings.model_copy(update=ports)
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="telnyx-gateway-")))
+            folder = Path(stack.enter_context(_folder_of_sockets()))
             key = secrets.token_bytes(32)
             slots = (WorkerSlot(index, settings.workers, folder, key) for index in range(settings.workers))
             try:
@@ -154,3 +156,9 @@ class Supervisor:
 def _told(status: int) -> str:
     """How a process has ended, in words."""
     return f"exit status {status}" if status >= 0 else signal.Signals(-status).name
+
+
+def _folder_of_sockets() -> "tempfile.TemporaryDirectory[str]":
+    """A folder that nobody else may enter; under /tmp where the usual place is too deep for the path of a socket."""
+    usual = len(tempfile.gettempdir()) <= _LONGEST_FOLDER
+    return tempfile.TemporaryDirectory(prefix="telnyx-gateway-", dir=None if usual else "/tmp")  # noqa: S108 - 0700

@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -160,9 +161,9 @@ async def _incoming(gateway: Served, simulator: BackgroundSimulator, webhooks: s
     """Place calls until both workers have had some, and both were told of some."""
     slot = WorkerSlot(0, WORKERS, Path(), b"")
     calls: list[str] = []
-    while True:
+    for number in count(4, 4):  # each time a few more, so that the webhooks come on further connections
         spoken = noise(1600)
-        placed = [simulator.call_async(webhook_url=webhooks, wav=spoken, silence_after=0.4) for _ in range(4)]
+        placed = [simulator.call_async(webhook_url=webhooks, wav=spoken, silence_after=0.4) for _ in range(number)]
         for result in await asyncio.gather(*placed):
             result.check()
             assert result.heard.any()  # the echo
@@ -170,7 +171,8 @@ async def _incoming(gateway: Served, simulator: BackgroundSimulator, webhooks: s
             calls.append(result.call_control_id)
         told = [(await gateway.counters(worker))["webhooks_verified"] for worker in range(WORKERS)]
         if all(told) and {slot.registrar(call) for call in calls} == {0, 1}:
-            return calls
+            break
+    return calls
 
 
 async def _outgoing(gateway: Served, webhooks: str) -> str:

@@ -6,12 +6,14 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import numpy as np
+import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
@@ -25,6 +27,7 @@ ROOT: Final = Path(__file__).parents[2]
 FRAME: Final = 0.02
 SOUND: Final = np.arange(4000, dtype=np.int16)
 PATIENCE: Final = 20.0  # seconds that processes may take to start on a loaded machine
+CALLS: Final = 16  # of which not all lead to the same worker
 
 
 class Served:
@@ -158,12 +161,19 @@ def _payload(number: int) -> bytes:
     return bytes([number % 100, *range(120), *range(130, 169)])
 
 
-async def test_a_worker_that_is_killed_costs_its_own_calls_and_a_killed_supervisor_none(tmp_path: Path) -> None:
-    folder = tmp_path / "tmp"
-    folder.mkdir()
-    settings = {"GATEWAY_MEDIA_AUTH": "none", "TMPDIR": str(folder)}
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """Not below pytest's own, which may be too deep for the paths of sockets."""
+    with TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
+async def test_a_worker_that_is_killed_costs_its_own_calls_and_a_killed_supervisor_none(
+    tmp_path: Path, short_folder: Path
+) -> None:
+    settings = {"GATEWAY_MEDIA_AUTH": "none", "TMPDIR": str(short_folder)}
     async with served(tmp_path, **settings) as program, asyncio.TaskGroup() as tasks:
-        assert len(list(folder.iterdir())) == 1
+        assert len(list(short_folder.iterdir())) == 1
         talks: list[Talk] = []
 
         async def more() -> int:
@@ -199,12 +209,12 @@ async def test_a_worker_that_is_killed_costs_its_own_calls_and_a_killed_supervis
         for talk in talks:
             talk.hang_up()
         await program.said("stopped", 2)
-    assert not any(folder.iterdir())  # theirs of the sockets is gone
+    assert not any(short_folder.iterdir())
     of_killed = [talk for talk, owner in zip(talks, owners, strict=False) if owner == killed]
     assert [talk.closed for talk in of_killed] == [1006] * lost
     others = [talk for talk in talks if talk not in of_killed]
     assert [(talk.closed, talk.heard) for talk in others] == [(None, talk.said) for talk in others]
-    assert max(talk.late for talk in others) < 2.0  # and the machine has started a process meanwhile
+    assert max(talk.late for talk in others) < 5.0  # and the machine has started a process meanwhile
     assert not program.told("recording failed")
     assert not program.told("recording cannot be recovered")
     finished = program.told("recording finished")
@@ -218,12 +228,12 @@ async def test_calls_are_heard_by_their_owners_whichever_worker_their_sockets_re
         async with served(tmp_path, GATEWAY_SINKS="", **simulator.environment) as program:
             url = f"{program.http_url}/webhooks/telnyx"
             results = await asyncio.gather(
-                *(asyncio.to_thread(simulator.call, wav=SOUND, webhook_url=url) for _ in range(6))
+                *(asyncio.to_thread(simulator.call, wav=SOUND, webhook_url=url) for _ in range(CALLS))
             )
             for result in results:
                 result.check()
             streams = program.told("stream started")
-            assert len(streams) == 6
+            assert len(streams) == CALLS
             slot = WorkerSlot(0, 2, tmp_path, b"")
             assert [line["worker"] for line in streams] == [slot.registrar(line["call_control_id"]) for line in streams]
             assert {line["worker"] for line in streams} == {0, 1}

@@ -5,7 +5,9 @@ import os
 import pickle
 import re
 import signal
+import socket
 import sys
+import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -102,6 +104,19 @@ async def test_it_is_ready_when_all_workers_are(tmp_path: Path, log: Log, capsys
         pids = list(one.setups())
     assert [one.orders(pid) for pid in pids] == [["drain"]] * 3
     assert not sockets.exists()
+
+
+async def test_where_temporary_files_lie_deep_the_sockets_do_not(
+    tmp_path: Path, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deep = tmp_path / ("d" * 100)
+    deep.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(deep))
+    async with supervised(tmp_path, log) as one:
+        await until(lambda: len(one.setups()) == 2)
+        for setup in one.setups().values():
+            with socket.socket(socket.AF_UNIX) as listener:
+                listener.bind(str(setup.slot.media_path(setup.slot.index)))
 
 
 async def test_the_key_stands_in_no_list_of_processes(tmp_path: Path, log: Log) -> None:
