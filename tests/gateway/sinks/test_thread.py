@@ -1,5 +1,7 @@
 """One thread, its jobs in order."""
 
+import os
+import sys
 import threading
 from functools import partial
 
@@ -52,3 +54,12 @@ async def test_a_job_that_nobody_waits_for_any_more_is_done_all_the_same() -> No
     await thread.run(lambda: done.append(2))
     assert done == [1, 2]
     thread.stop()
+
+
+async def test_it_does_not_cut_in_where_the_system_can_tell_threads_apart() -> None:
+    if sys.platform != "linux":
+        pytest.skip("Linux has it")
+    thread = WorkerThread("quiet")
+    assert await thread.run(lambda: os.sched_getscheduler(0)) == os.SCHED_BATCH
+    thread.stop()
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER
