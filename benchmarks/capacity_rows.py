@@ -244,12 +244,16 @@ def _recorded(server: Server, calls: int) -> int:
 
 
 def _clear(server: Server) -> None:
-    """Have no disk filled by recordings that nobody wants."""
-    if server.data is not None:
-        for folder in (server.data / "recordings").glob("*"):
-            sidecar = folder / "recording.json"
-            if sidecar.exists() and json.loads(sidecar.read_text()).get("state") == "final":
-                shutil.rmtree(folder, ignore_errors=True)
+    """Have no disk filled by recordings that nobody wants, and none counted that are still being completed."""
+    until = time.monotonic() + 20
+    while server.data is not None:
+        folders = list((server.data / "recordings").glob("*/recording.json"))
+        for sidecar in folders:
+            if json.loads(sidecar.read_text()).get("state") == "final":
+                shutil.rmtree(sidecar.parent, ignore_errors=True)
+        if not folders or time.monotonic() > until:
+            return
+        time.sleep(0.2)
 
 
 ROWS: dict[str, Callable[[Bench], Result]] = {
