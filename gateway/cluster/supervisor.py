@@ -29,9 +29,9 @@ __all__ = ["Supervisor"]
 
 _AGAIN: Final = Restart(first=0.25, longest=30.0, attempts=sys.maxsize, healthy=60.0)
 _END_TIMEOUT: Final = 30.0
+"""Seconds that a worker gets to close what its calls had open, before it is killed."""
 _LONGEST_FOLDER: Final = 70
 """Characters: the path of a Unix socket has 107 at most, and ends in the name of a folder and its own."""
-"""Seconds that a worker gets to close what its calls had open, before it is killed."""
 
 
 class Supervisor:

@@ -15,7 +15,8 @@ from gateway.errors import WorkerError
 __all__ = ["WORKER", "WorkerProcess"]
 
 WORKER: Final = (sys.executable, "-P", "-m", "gateway.cluster.worker")
-_END_TIMEOUT: Final = 10.0  # seconds
+_START_TIMEOUT: Final = 300.0  # seconds: it may have models to load
+_END_TIMEOUT: Final = 10.0
 
 
 class WorkerProcess:
@@ -76,7 +77,13 @@ class WorkerProcess:
         Raises:
             WorkerError: It will not.
         """
-        match await self._answer:
+        try:
+            async with asyncio.timeout(_START_TIMEOUT):
+                answer = await self._answer
+        except TimeoutError:
+            self.kill()  # it would be waited for
+            raise WorkerError(f"Cannot start: a worker was not ready within {_START_TIMEOUT:g} s") from None
+        match answer:
             case Ready() as ready:
                 return ready
             case Refused(reason):

@@ -3,12 +3,13 @@
     quick_worker.py FOLDER DESCRIPTOR
 
 FOLDER/ready holds what it says when it is ready, FOLDER/refused when it is not; both as they go over the pipe. What it
-does is in FOLDER/does: `refuse`, `die` before it is ready, `stay` until it is told to end; or what it should. In
-FOLDER/PID is what it heard: the first as it came, then the orders.
+does is in FOLDER/does: `refuse`, `die` before it is ready, `hang`, `stay` until it is told to end; or what it should.
+In FOLDER/PID is what it heard: the first as it came, then the orders.
 """
 
 import os
 import sys
+import time
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -19,6 +20,8 @@ def main(folder: Path, pipe: "Connection[object, object]") -> None:
     does = (folder / "does").read_text()
     if does == "die":
         sys.exit(7)
+    if does == "hang":
+        time.sleep(60)
     with (folder / f"{os.getpid()}.part").open("wb", buffering=0) as notes:
         notes.write(setup)
         (folder / f"{os.getpid()}.part").rename(folder / f"{os.getpid()}")

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from gateway.cluster import worker_process
 from gateway.cluster.supervisor import Supervisor
 from gateway.cluster.worker_protocol import Ready, Refused, Setup
 from gateway.config import Address, Settings
@@ -164,6 +165,16 @@ async def test_where_one_cannot_start_at_first_none_stays(tmp_path: Path, log: L
         with pytest.raises(WorkerError, match=says):
             await one.supervisor.serve()
     assert {setup.slot.index for setup in one.setups().values()} <= {0}
+
+
+async def test_one_that_does_not_get_ready_is_not_waited_for(
+    tmp_path: Path, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_process, "_START_TIMEOUT", 0.2)
+    one = Supervised(tmp_path, log, workers=2)
+    one.does("hang")
+    async with asyncio.timeout(5):
+        assert await _refusal(one.supervisor) == "Cannot start: a worker was not ready within 0.2 s"
 
 
 async def test_where_the_second_cannot_start_the_first_is_ended(
