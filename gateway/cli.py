@@ -209,7 +209,7 @@ def bench(
     wav: Annotated[
         Optional[Path], typer.Option(help="What the callers say, over and over; a sentence of ours if not given.")
     ] = None,
-    one_way: Annotated[bool, typer.Option("--one-way", help="Expect no sound back.")] = False,  # noqa: FBT002
+    one_way: Annotated[bool, typer.Option("--one-way", help="Expect no sound back.")] = False,  # noqa: FBT002 - typer
     measure: Annotated[
         str,
         typer.Option(
@@ -355,7 +355,7 @@ def doctor(
     webhook_url: Annotated[
         Optional[str], typer.Option(help="What Telnyx's portal has as webhook URL, to be tried from outside in.")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,  # noqa: FBT002
+    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,  # noqa: FBT002 - typer
 ) -> None:
     """Find out what keeps calls from working, and what to do about it. Run it beside the gateway.
 

@@ -1,6 +1,6 @@
 """What `/v1` answers, as models: for the OpenAPI document, and for tests that hold answers against it."""
 
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -31,7 +31,7 @@ State: TypeAlias = Literal[
     "ended",
     "stored",
 ]
-assert set(State.__args__) == {state.name.lower() for state in CallState}  # type: ignore[attr-defined]
+assert set(get_args(State)) == {state.name.lower() for state in CallState}
 
 
 class _Answer(BaseModel):
