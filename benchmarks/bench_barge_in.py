@@ -24,7 +24,7 @@ import structlog
 from audio_codecs import Samples
 from gateway import Agent, Call, Gateway, Settings, SpeechStarted
 from gateway.config import Address
-from gateway.gateway import loop_factory
+from gateway.process import loop_factory
 from gateway.simulator import SimulatedCall, Simulator
 from gateway.simulator.casting import InlineScript
 from gateway.simulator.wav import read_wav, write_wav

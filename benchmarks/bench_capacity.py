@@ -17,7 +17,6 @@ import argparse
 import json
 import os
 import platform
-import resource
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -28,6 +27,7 @@ from typing import Any
 
 from benchmarks.capacity_report import markdown
 from benchmarks.capacity_rows import QUICK, ROWS, SMOKE, SMOKE_ROWS, Bench, Plan
+from gateway.process import allow_many_files
 
 _ROOT = Path(__file__).parent.parent
 _RESULTS = Path(__file__).parent / "results"
@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     if options.write_docs:
         return _write_docs()
-    _allow_many_files()
+    allow_many_files()
     plan = SMOKE if options.smoke else QUICK if options.quick else Plan()
     plan = replace(
         plan,
@@ -112,12 +112,6 @@ def _write_docs() -> int:
     _DOCS.write_text(before + _BEGIN + markdown(json.loads(newest.read_text())) + _END + after, "utf-8")
     print(f"{newest.name} written into {_DOCS.relative_to(_ROOT)}")
     return 0
-
-
-def _allow_many_files() -> None:
-    """A call is a socket here and one there, and the usual limit is 1024."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 if __name__ == "__main__":

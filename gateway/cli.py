@@ -96,7 +96,7 @@ def simulate(
 
     from gateway.config import parse_address
     from gateway.errors import ConfigError
-    from gateway.gateway import loop_factory
+    from gateway.process import loop_factory
     from gateway.simulator.files import load_faults, load_numbers, load_signing_key, parse_switches
     from gateway.simulator.simulator import Simulator, run_simulator
 

@@ -1,9 +1,7 @@
 """The service put together: media port, HTTP side, sinks and agent, from the settings."""
 
 import asyncio
-import gc
 import os
-import resource
 import signal
 import sys
 import time
@@ -39,6 +37,7 @@ from gateway.forked_call import ForkOptions
 from gateway.kept_calls import restore_calls
 from gateway.logs import log_of_libraries, make_log
 from gateway.plugins import find_agent, open_sinks
+from gateway.process import allow_many_files, loop_factory, tame_the_collector
 from gateway.server.admission import Admission, is_loopback_host
 from gateway.server.fork import ForkServer
 from gateway.server.load import LoopWatch
@@ -145,7 +144,7 @@ class Gateway:
             heed: Instead of the signals: sets one event when the gateway is to drain, another when it is to end.
             on_ready: Instead of the line on standard output: told the two URLs when both ports accept.
         """
-        _allow_many_files()
+        allow_many_files()
         with log_of_libraries(self.log), asyncio.Runner(loop_factory=loop_factory()) as runner:
             runner.run(self._serve(heed or _heed_signals, on_ready or _say_ready))
 
@@ -153,7 +152,7 @@ class Gateway:
         stop, force = asyncio.Event(), asyncio.Event()
         heed(stop, force)
         async with self:
-            _tame_the_collector()
+            tame_the_collector()
             on_ready(self.media_url, self.http_url)
             await stop.wait()
             self.log.info("draining", calls=self._media.calls_running, timeout=self.settings.drain_timeout)
@@ -425,30 +424,3 @@ def _say_ready(media_url: str, http_url: str) -> None:
     # Scripts wait for this line on standard output; the log goes to standard error.
     sys.stdout.write(f"ready media={media_url} http={http_url}\n")
     sys.stdout.flush()
-
-
-def _allow_many_files() -> None:
-    """Raise the soft limit on open files to the hard one: a call needs two, and 1024 is the usual soft limit."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def _tame_the_collector() -> None:
-    """Have the garbage collector leave alone what was made so far, as it stays, and look at the rest less often.
-
-    While it looks, no frame moves and no webhook is answered: some 5 ms for every 10,000 objects, of which a call that
-    runs has 400. One that has ended is freed without it (see `gateway.weakly`). What is left to it are the cycles of
-    other people's agents and sinks, and of errors: it looks at everything about once in 3000 calls.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(5_000, 5, 40)
-
-
-def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Take uvloop where it is installed: a third less CPU for the same calls."""
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    return uvloop.new_event_loop

@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 from gateway.bench.generator import Generator
 from gateway.bench.plan import CallPlan
 from gateway.bench.tally import Tally
-from gateway.gateway import loop_factory
+from gateway.process import loop_factory
 
 __all__ = ["Beat", "Request", "Verb", "work"]
 

@@ -16,8 +16,8 @@ from gateway.control.app import listen, make_webhook_app
 from gateway.control.dispatcher import EventDispatcher
 from gateway.control.inbox import Inbox
 from gateway.control.webhooks import WebhookReceiver
-from gateway.gateway import loop_factory
 from gateway.logs import make_log
+from gateway.process import loop_factory
 from gateway.protocol.events import Event
 from gateway.protocol.signature import load_public_key
 from gateway.store.store import open_store
