@@ -34,6 +34,10 @@ class Convert(Protocol):
         """
 
 
+def _tell_nobody(folder: Path) -> None:
+    pass
+
+
 @dataclass(frozen=True, slots=True)
 class Completion:
     """Brings recordings to their end.
@@ -41,12 +45,12 @@ class Completion:
     Attributes:
         convert: Trims a recording and makes the format that is wanted; without it, it stays as it was written.
         before_final: Told of a recording's folder just before it becomes final.
-        after_final: And just after that.
+        after_final: And after that, by whoever completed it, as soon as nothing of it is claimed any more.
     """
 
     convert: Convert | None = None
-    before_final: Callable[[Path], None] | None = None
-    after_final: Callable[[Path], None] | None = None
+    before_final: Callable[[Path], None] = _tell_nobody
+    after_final: Callable[[Path], None] = _tell_nobody
 
     def complete(self, folder: Path) -> dict[str, Any]:
         """Bring one to its end whose sound is all in its file; its final sidecar.
@@ -67,13 +71,10 @@ class Completion:
             values["sha256"] = hashlib.file_digest(opened, "sha256").hexdigest()
         values["bytes"] = file.stat().st_size
         values["state"] = "final"
-        if self.before_final is not None:
-            self.before_final(folder)
+        self.before_final(folder)
         write_sidecar(folder, values, sync=True)
         if file != recorded:
             recorded.unlink()
-        if self.after_final is not None:
-            self.after_final(folder)
         return values
 
 

@@ -96,8 +96,11 @@ class Completer:
                 recording.become(self._completion.complete(recording.folder))
         except Exception as error:  # noqa: BLE001 - whatever it is, it must cost this recording and no other
             recording.fail(f"cannot complete: {error}")
+            return
         finally:
             recording.release()
+        if recording.written:
+            self._completion.after_final(recording.folder)
 
     def _completed(self, recording: Recording, done: "asyncio.Future[None]") -> None:
         if done.cancelled():

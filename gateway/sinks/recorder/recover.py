@@ -64,6 +64,7 @@ def recover(folder: Path, completion: Completion) -> Recovered | None:
             values = _described(read_sidecar(folder), path, samples, sample_rate)
             write_sidecar(folder, values)
             values = completion.complete(folder)
+        completion.after_final(folder)
         return Recovered(folder, values["duration"], None)
     except BlockingIOError:
         return None

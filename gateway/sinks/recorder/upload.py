@@ -107,8 +107,9 @@ class UploadQueue:
         await asyncio.wait(self._tasks)
 
     def ready(self, folder: Path) -> None:
-        """A recording that was marked is final; from any thread."""
-        self._loop.call_soon_threadsafe(self._push, folder, 0.0)
+        """A recording that was marked is final and may be claimed; from any thread."""
+        with suppress(RuntimeError):  # the loop is gone: the next process finds the mark
+            self._loop.call_soon_threadsafe(self._push, folder, 0.0)
 
     def describe(self) -> dict[str, int]:
         """Counters as JSON-ready values."""

@@ -1,6 +1,7 @@
 """The service: recordings grow while streams run, and become final whatever ends the streams."""
 
 import asyncio
+import os
 import re
 import threading
 from collections.abc import AsyncIterator, Callable
@@ -21,6 +22,7 @@ from gateway.sinks.recorder.complete import Completion
 from gateway.sinks.recorder.recording import Recording
 from gateway.sinks.recorder.seal import SealKey
 from gateway.sinks.recorder.sidecar import is_final
+from gateway.sinks.recorder.wav import claim
 from tests.gateway.sinks.recorder.recordings import no_file_beyond, noise, read_wav, sidecar, stream_info
 
 
@@ -425,3 +427,22 @@ async def test_what_was_left_behind_is_recovered_beside_the_calls(tmp_path: Path
             await until(lambda: recorder.describe()["recordings_recovered"] == 1)
         assert sidecar(sink.folder)["complete"] is True
     assert sidecar(left.folder)["ended"] == "crash"
+
+
+async def test_who_is_told_that_a_recording_is_final_may_claim_it(tmp_path: Path) -> None:
+    claimed: list[bool] = []
+
+    def claim_at_once(folder: Path) -> None:
+        os.close(claim(folder / "recording.wav", new=False))
+        claimed.append(is_final(folder))
+
+    completion = Completion(after_final=claim_at_once)
+    async with make_recorder(tmp_path, completion=completion) as recorder:
+        async with recorder.open(stream_info()) as sink:
+            write(sink, "inbound", noise(1600))
+        await until(lambda: claimed == [True])
+    left = only(tmp_path)
+    text = (left / "recording.json").read_text()
+    (left / "recording.json").write_text(text.replace('"state": "final"', '"state": "recording"'))
+    async with make_recorder(tmp_path, completion=completion):  # what a crash left, as well
+        await until(lambda: claimed == [True, True])

@@ -129,7 +129,8 @@ async def test_a_recording_that_is_not_final_waits(tmp_path: Path) -> None:
         while uploads.failures < 3:  # noqa: ASYNC110
             await asyncio.sleep(0.002)
         assert not shelf.objects
-        Completion(after_final=uploads.ready).complete(recording.folder)
+        Completion().complete(recording.folder)
+        uploads.ready(recording.folder)
         await stored(uploads, 1)
     assert set(shelf.objects) == {"one/recording.wav", "one/recording.json"}
 
