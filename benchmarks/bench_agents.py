@@ -41,8 +41,8 @@ from gateway.agents.websocket import WebSocketAgent
 from gateway.call import Call, CallOptions, EndReason
 from gateway.logs import make_log
 from gateway.media.pacer import Pacer
-from gateway.protocol.messages import MediaFormat, Start, StartBody
-from gateway.protocol.stream import CarrierStream, MediaReceived, MediaStream
+from gateway.protocol.messages import Media, MediaFormat, Start, StartBody, decode_carrier
+from gateway.protocol.stream import CarrierStream, MediaStream
 
 __all__ = ["main"]
 
@@ -90,9 +90,9 @@ class BenchCall:
 
     def hear(self) -> None:
         """20 ms of the caller."""
-        packet = self._stream.receive_message(self._carrier.send_media("inbound", _FRAME, timestamp=0), now=0.0)
-        assert isinstance(packet, MediaReceived)
-        self.call.media_received(packet, time.monotonic())
+        message = decode_carrier(self._carrier.send_media("inbound", _FRAME, timestamp=0))
+        assert isinstance(message, Media)
+        self.call.media_received(message, time.monotonic())
 
     def _transmit(self, text: bytes) -> None:
         if _MEDIA in text[:40]:

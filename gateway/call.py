@@ -28,8 +28,8 @@ from gateway.media.utterance import Utterance
 from gateway.playback import Playback, Plays
 from gateway.player import Player
 from gateway.protocol import messages
-from gateway.protocol.messages import Error, Start
-from gateway.protocol.stream import MediaReceived, MediaStream
+from gateway.protocol.messages import Error, Media, Start
+from gateway.protocol.stream import TRACKS, MediaReceived, MediaStream
 from gateway.services.services import CallServices, playback_data
 from gateway.services.sounds import Loop, check_loop, is_url, read_sound
 from gateway.services.suppression import SuppressedReceiver, suppress, unsuppressed
@@ -63,7 +63,7 @@ class Call(CallActions):
     """
 
     # What each frame needs; the rest is in the dictionary that every call has, which is far more memory to look into.
-    __slots__ = ("_clock", "_player", "_receiver", "_write", "_write_inbound", "end_reason")
+    __slots__ = ("_clock", "_inbound", "_player", "_receiver", "_write", "end_reason")
 
     def __init__(
         self,
@@ -108,6 +108,7 @@ class Call(CallActions):
         self._linked_at = self._started
         self._reconnects = 0
         self._errors_told = 0
+        self._payloads_bad_told = 0
         self._ended = asyncio.Event()
         self._sinks = FanOut(
             options.sinks,
@@ -126,7 +127,7 @@ class Call(CallActions):
             log=log,
         )
         self._write = self._sinks.write
-        self._write_inbound = self._sinks.writer("inbound")
+        self._inbound = self._sinks.route("inbound")
         self._services: CallServices | None = None
 
     # --- for agents -----------------------------------------------------------------------------------------------
@@ -140,17 +141,14 @@ class Call(CallActions):
         """
         if self.end_reason is not None:
             return
-        now = self._clock()
-        if now >= self._player.hear_at:
-            self._hear_many(now)  # where no packets come, nobody else does
+        clock = self._clock  # see `Player.flow`
+        now = clock()
         player = self._player
-        if sample_rate == player.sample_rate or sample_rate is None:
-            payload = player.flow(samples, now)
-            if payload is not None:
-                player.transmit(player.send_media(payload))
-                return
-        player.send_audio(samples, sample_rate, now)
-        self._arm()
+        if now >= player.hear_at:
+            self._hear_enough(now)  # where no packets come, nobody else does
+        if not player.flow(samples, sample_rate, now):
+            player.send_audio(samples, sample_rate, now)
+            self._arm()
 
     def play(
         self,
@@ -305,22 +303,21 @@ class Call(CallActions):
 
     # --- from the socket ------------------------------------------------------------------------------------------
 
-    def media_received(self, packet: MediaReceived, now: float) -> int:
-        """Take one packet, fifty times a second. Returns how many payloads could not be decoded so far."""
+    def media_received(self, message: Media[int], now: float) -> bool:
+        """Take one packet, fifty times a second. Returns whether all payloads since the last time could be decoded."""
         if now >= self._player.hear_at:
-            self._hear_many(now)
-        receiver = self._receiver
-        frame = receiver.push_next(packet, now)
-        if frame is not None:
-            if frame.track == "inbound":
-                self._write_inbound(frame)
-            else:
-                self._write(frame)
+            self._hear_enough(now)
+        body = message.media
+        track = TRACKS[body.track]
+        frame = self._receiver.push_next(track, message.sequence_number, body.chunk, body.payload, now)
+        if frame is None:
+            packet = MediaReceived(track, message.sequence_number, body.chunk, body.timestamp, body.payload)
+            return self._sort_in(packet, now)
+        if track == "inbound":
+            self._inbound.write(frame)
         else:
-            for frame in receiver.push(packet, now=now):
-                self._write(frame)
-            self._arm()  # something waits for its turn, or did until now
-        return receiver.payloads_bad
+            self._write(frame)
+        return not frame.concealed or self._all_decoded()
 
     def event_received(self, event: messages.Dtmf | messages.MarkReached | Error) -> None:
         """Take anything else that came on the stream."""
@@ -334,13 +331,8 @@ class Call(CallActions):
             self._tell(self._keys.push(event, now=now))
         elif self._player.mark_returned(event.mark.name, now=now):
             self._agent.tell(MarkReached(event.mark.name))
-        self._hear_many(now)
+        self._hear_enough(now)
         self._arm()
-
-    @property
-    def payloads_bad(self) -> int:
-        """How many payloads could not be decoded so far."""
-        return self._receiver.payloads_bad
 
     def plays(self, codec: Codec) -> bool:
         """Whether this is the codec of what the call sends."""
@@ -418,10 +410,21 @@ class Call(CallActions):
         for frame in self._player.heard(now=now):
             self._write(frame)
 
-    def _hear_many(self, now: float) -> None:
+    def _hear_enough(self, now: float) -> None:
         """The same, when it is worth while."""
         for frame in self._player.heard_enough(now=now):
             self._write(frame)
+
+    def _sort_in(self, packet: MediaReceived, now: float) -> bool:
+        """Take a packet that does not come in its turn; returns as `media_received`."""
+        for frame in self._receiver.push(packet, now=now):
+            self._write(frame)
+        self._arm()  # something waits for its turn, or did until now
+        return self._all_decoded()
+
+    def _all_decoded(self) -> bool:
+        told, self._payloads_bad_told = self._payloads_bad_told, self._receiver.payloads_bad
+        return self._payloads_bad_told == told
 
     def _play(self, sound: AsyncGenerator[Samples | SoundFile], name: str | None, kind: str = "playback") -> Playback:
         if self.end_reason is not None:
@@ -472,7 +475,7 @@ class Call(CallActions):
             return
         self._armed_for = None
         try:
-            self._hear_many(now)
+            self._hear_enough(now)
             for frame in self._receiver.pop(now=now):
                 self._write(frame)
             self._tell(self._keys.pop(now=now))

@@ -14,7 +14,7 @@ from gateway.media.playout import Playout
 from gateway.media.resample import Resampler
 from gateway.media.utterance import Utterance
 from gateway.protocol.messages import MAX_MARK_NAME
-from gateway.protocol.stream import MediaStream
+from gateway.protocol.stream import MediaStream, media_message
 from gateway.sound.file import SoundFile
 
 __all__ = ["Player"]
@@ -46,10 +46,7 @@ class Player:
         sample_rate: Of what is sent, in Hz.
         takes_files: The stream is in the mode `mp3`: whole files are sent, by `add_file`, and nothing else.
         hear_at: When it is worth while to ask for `heard_enough` again.
-        flow: The payload of the next 20 ms of speech, where it is as simple as that; see `Playout.flow`. Whoever says
-            something fifty times a second begins with it, and sends it by `transmit` and `send_media`.
         transmit: As given, or that of the socket that the call goes on with.
-        send_media: Makes the message of a payload.
     """
 
     __slots__ = (
@@ -60,10 +57,8 @@ class Player:
         "_queue",
         "_resamplers",
         "_stream",
-        "flow",
         "hear_at",
         "sample_rate",
-        "send_media",
         "takes_files",
         "transmit",
     )
@@ -88,7 +83,6 @@ class Player:
         elif codec.encoding in _ONE_PACKET_A_MESSAGE:
             message = FRAME_SECONDS
         self._stream = stream
-        self.send_media = stream.send_media
         self.transmit = transmit
         self._ledger = PlaybackLedger(codec.sample_rate, on_finished=on_finished)
         self._playout = Playout(
@@ -103,13 +97,27 @@ class Player:
             on_drop=on_drop,
         )
         self._queue = self._playout.queue
-        self.flow = self._playout.flow
         self.hear_at = -math.inf
         self._resamplers: dict[int, Resampler] = {}
         self._paused = False  # by the application
         self._lost = False  # there is no socket
 
     # --- what is said ---------------------------------------------------------------------------------------------
+
+    def flow(self, samples: Samples, sample_rate: int | None, now: float) -> bool:
+        """Say the next 20 ms of speech as it happens, fifty times a second; see `Playout.flow`.
+
+        Returns:
+            Whether that was all there was to do; else nothing is done, and it is for `send_audio`.
+        """
+        if sample_rate != self.sample_rate and sample_rate is not None:
+            return False
+        payload = self._playout.flow(samples, now)
+        if payload is None:
+            return False
+        transmit = self.transmit  # called as `self.transmit()`, CPython 3.11 would look for a method first
+        transmit(media_message(payload))
+        return True
 
     def send_audio(self, samples: Samples, sample_rate: int | None, now: float) -> None:
         """Say something: int16, shape (n,), any length, at the stream's own rate if None.
@@ -223,7 +231,6 @@ class Player:
         if not self._lost:
             self.link_lost()
         self._stream = stream
-        self.send_media = stream.send_media
         self.transmit = transmit
         self._lost = False
         self._go_on(now)
@@ -248,22 +255,19 @@ class Player:
 
     def heard(self, *, now: float) -> list[AudioFrame]:
         """Take the sound that was heard by now, as `played` frames on the call's time line, each gapless."""
-        return [
-            AudioFrame("played", samples, self.sample_rate, position)
-            for position, samples in self._playout.heard(now=now)
-        ]
+        rate = self.sample_rate
+        frames = [AudioFrame("played", samples, rate, position) for position, samples in self._playout.heard(now=now)]
+        # Where nothing is in flight, what leaves next will not have been heard sooner than this.
+        self.hear_at = max(self._playout.heard_by(_HEARD_AT_ONCE), now + (_HEARD_AT_ONCE - 1) * FRAME_SECONDS)
+        return frames
 
     def heard_enough(self, *, now: float) -> Sequence[AudioFrame]:
         """The same, when there is enough of it, or when an account can be closed."""
-        enough = self._playout.heard_by(_HEARD_AT_ONCE)
-        if enough <= now:
-            heard = self.heard(now=now)
-            # Where nothing is in flight, what leaves next will not have been heard sooner than this.
-            self.hear_at = max(self._playout.heard_by(_HEARD_AT_ONCE), now + (_HEARD_AT_ONCE - 1) * FRAME_SECONDS)
-            return heard
-        self.hear_at = enough
-        settles = self._playout.settles()
-        return () if settles is None or settles > now else self.heard(now=now)
+        if now < self.hear_at:
+            settles = self._playout.settles()
+            if settles is None or settles > now:
+                return ()
+        return self.heard(now=now)
 
     def progress(self, utterance: Utterance, *, now: float) -> int:
         """How many milliseconds of an utterance were heard by now."""
@@ -291,7 +295,7 @@ class Player:
     def _send(self, due: Sequence[bytes | str]) -> None:
         for item in due:
             if isinstance(item, bytes):
-                self.transmit(self.send_media(item))
+                self.transmit(self._stream.send_media(item))
             else:
                 self.transmit(self._stream.send_mark(item))
 

@@ -64,7 +64,9 @@ async def open_recorder(config: SinkConfig, settings: Settings) -> AsyncIterator
 def recover_all(settings: Settings, folder: Path) -> Iterator[Recovered]:
     """Complete every recording that a process has left behind; what became of them, one by one."""
     with closing(Converter()) as converter:
-        completion = Completion(converter, None if settings.recordings_url is None else mark)
+        completion = Completion(converter)
+        if settings.recordings_url is not None:
+            completion = replace(completion, before_final=mark)
         for place in unfinished(folder):
             if (recovered := recover(place, completion)) is not None:
                 yield recovered

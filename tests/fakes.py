@@ -20,14 +20,16 @@ from gateway.protocol.messages import (
     Error,
     Mark,
     MarkReached,
+    Media,
     MediaFormat,
     Play,
     Start,
     StartBody,
     Track,
     UnknownEvent,
+    decode_carrier,
 )
-from gateway.protocol.stream import CarrierStream, Event, MediaReceived, MediaStream
+from gateway.protocol.stream import CarrierStream, Event, MediaStream
 from gateway.sinks.base import INBOUND, SinkFactory, SinkSource, StreamInfo
 
 
@@ -182,9 +184,9 @@ class FakeLine(FakeWire):
     def say(self, *payloads: bytes, track: Track = "inbound") -> None:
         """Packets of sound, all of them now."""
         for payload in payloads:
-            packet = self.receive(self.carrier.send_media(track, payload, timestamp=0))
-            assert isinstance(packet, MediaReceived)
-            self.call.media_received(packet, self.clock.now)
+            message = decode_carrier(self.carrier.send_media(track, payload, timestamp=0))
+            assert isinstance(message, Media)
+            self.call.media_received(message, self.clock.now)
 
     def lose(self, payload: bytes) -> None:
         """A packet that goes astray."""

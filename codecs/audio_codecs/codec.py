@@ -38,6 +38,7 @@ class Codec:
         comfort_noise: Makes the noise that a payload of up to `COMFORT_NOISE_OCTETS` describes, n samples of it (RFC
             3389); None where so short a payload is sound.
         wire: What it found out about the stream's wire; None where nothing is left open.
+        repeatable: `decode` keeps no state: a payload may be decoded once more, whenever it is wanted.
     """
 
     encoding: str
@@ -48,6 +49,7 @@ class Codec:
     lose: Callable[[float], None] | None = None
     comfort_noise: Callable[[bytes, int], Samples] | None = None
     wire: Wire | None = None
+    repeatable: bool = False
 
 
 def open_codec(encoding: str, clock_rate: int, *, wire: Wire | None = None, to_send: bool = False) -> Codec:
@@ -66,9 +68,11 @@ def open_codec(encoding: str, clock_rate: int, *, wire: Wire | None = None, to_s
     wire = wire or Wire()
     match encoding:
         case "PCMU" if clock_rate == 8000:
-            return Codec(encoding, 8000, decode_ulaw, encode_ulaw, comfort_noise=ComfortNoise().decode)
+            noise = ComfortNoise().decode
+            return Codec(encoding, 8000, decode_ulaw, encode_ulaw, comfort_noise=noise, repeatable=True)
         case "PCMA" if clock_rate == 8000:
-            return Codec(encoding, 8000, decode_alaw, encode_alaw, comfort_noise=ComfortNoise().decode)
+            noise = ComfortNoise().decode
+            return Codec(encoding, 8000, decode_alaw, encode_alaw, comfort_noise=noise, repeatable=True)
         case "L16" if clock_rate in _L16_RATES:
             l16 = L16(clock_rate, wire)
             return Codec(encoding, clock_rate, l16.decode, l16.encode, wire=wire)

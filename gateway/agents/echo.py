@@ -18,14 +18,14 @@ class Echo(Agent):
 
 
 class _EchoSink:
-    __slots__ = ("_send_audio",)
+    __slots__ = ("_call",)
 
     tracks = INBOUND
 
     def __init__(self, call: Call) -> None:
-        self._send_audio = call.send_audio
+        self._call = call
 
     def write(self, frame: AudioFrame) -> None:
         if frame.concealed and not frame.samples.any():
             return  # the hole of a reconnect comes at once: said again, it would delay all that follows
-        self._send_audio(frame.samples, frame.sample_rate)
+        self._call.send_audio(frame.samples, frame.sample_rate)

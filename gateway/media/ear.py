@@ -38,15 +38,16 @@ class Ear:
         lag: Seconds that the ear is behind the deadlines.
         confirmed: Place of the last mark that came back in its time; -1 before the first.
         marks_missing: Marks that never came back.
+        pending: Those that are out, in order; for others to look at.
     """
 
     __slots__ = (
-        "_pending",
         "_quickest",
         "_stale",
         "confirmed",
         "lag",
         "marks_missing",
+        "pending",
     )
 
     def __init__(self) -> None:
@@ -54,12 +55,12 @@ class Ear:
         self.confirmed = -1
         self.marks_missing = 0
         self._quickest: float | None = None
-        self._pending: deque[_Mark] = deque(maxlen=_MAX_MARKS)
+        self.pending: deque[_Mark] = deque(maxlen=_MAX_MARKS)
         self._stale: deque[tuple[str, bool]] = deque(maxlen=_MAX_MARKS)  # name, and whether its echo is to be told
 
     def mark_sent(self, name: str, place: int, deadline: float) -> None:
         """Note a mark behind sound that is over at `deadline`; at the present, if nothing is being played."""
-        self._pending.append(_Mark(name, place, deadline))
+        self.pending.append(_Mark(name, place, deadline))
 
     def mark_returned(self, name: str, *, now: float) -> bool:
         """Take an echo; returns whether it is the application's, to be told."""
@@ -67,10 +68,10 @@ class Ear:
             if stale == name:
                 _drop(self._stale, number + 1)
                 return tell
-        for number, mark in enumerate(self._pending):
+        for number, mark in enumerate(self.pending):
             if mark.name == name:
                 self._stale.clear()  # echoes come in order: those will not come any more
-                _drop(self._pending, number + 1)
+                _drop(self.pending, number + 1)
                 self._learn(mark, now)
                 break
         return not _is_own(name)
@@ -78,26 +79,26 @@ class Ear:
     def time(self, now: float) -> float:
         """The deadline that the ear has come to by now."""
         time = now - self.lag
-        if self._pending and self._quickest is not None:
-            time = min(time, self._pending[0].deadline + self._quickest + _SLACK)
+        if self.pending and self._quickest is not None:
+            time = min(time, self.pending[0].deadline + self._quickest + _SLACK)
         return time
 
     def when(self, deadline: float) -> float:
         """When, as it looks now, the ear will have come to this deadline."""
-        if self._pending and self._quickest is not None:
-            first = self._pending[0]
+        if self.pending and self._quickest is not None:
+            first = self.pending[0]
             if first.deadline + self._quickest + _SLACK < deadline:
                 return self._give_up_at(first)
         return deadline + self.lag
 
     def awaits(self, place: int) -> float | None:
         """Until when to wait for a mark at this place or before it; None where none is out."""
-        return self._give_up_at(self._pending[0]) if self._pending and self._pending[0].place <= place else None
+        return self._give_up_at(self.pending[0]) if self.pending and self.pending[0].place <= place else None
 
     def expire(self, now: float) -> None:
         """Give up the marks that should long have come back."""
-        while self._pending and self._give_up_at(self._pending[0]) <= now:
-            self._pending.popleft()
+        while self.pending and self._give_up_at(self.pending[0]) <= now:
+            self.pending.popleft()
             self.marks_missing += 1
 
     def clear(self, place: int) -> None:
@@ -110,22 +111,22 @@ class Ear:
         Returns:
             Those marks, with their places; the echoes that come now are not to be told.
         """
-        again = [(mark.place, mark.name) for mark in self._pending if mark.place > place and not _is_own(mark.name)]
+        again = [(mark.place, mark.name) for mark in self.pending if mark.place > place and not _is_own(mark.name)]
         self._forget(place, tell_all=False)
         return again
 
     def lose(self) -> list[str]:
         """The socket is gone: no mark comes back. Returns the application's, so that they can be sent on another."""
         names = [name for name, tell in self._stale if tell]
-        names += [mark.name for mark in self._pending if not _is_own(mark.name)]
+        names += [mark.name for mark in self.pending if not _is_own(mark.name)]
         self._stale.clear()
-        self._pending.clear()
+        self.pending.clear()
         return names
 
     def _forget(self, place: int, *, tell_all: bool) -> None:
-        for mark in self._pending:
+        for mark in self.pending:
             self._stale.append((mark.name, not _is_own(mark.name) and (tell_all or mark.place <= place)))
-        self._pending.clear()
+        self.pending.clear()
         self.confirmed = min(self.confirmed, place)
 
     def _learn(self, mark: _Mark, now: float) -> None:

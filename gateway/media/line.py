@@ -66,6 +66,7 @@ class TrackLine:
         "_lose",
         "_meter",
         "_recent",
+        "_repeatable",
         "_until_measured",
         "decode",
         "due",
@@ -107,41 +108,46 @@ class TrackLine:
         self._concealer = Concealer(self.sample_rate)
         self._meter = LevelMeter(self.sample_rate)
         self._until_measured = 0  # frames
-        self._recent: deque[Samples] = deque(maxlen=_CONCEALER_FRAMES)  # that the concealer has not seen
+        # What the concealer has not heard, if possible as payloads: memory that is kept is cold when it is used next.
+        self._recent: deque[bytes | Samples] = deque(maxlen=_CONCEALER_FRAMES)
         self.use(codec)
 
     def use(self, codec: Codec) -> None:
         """Go on with this codec; the frames keep their sample rate."""
-        decode, conceal = codec.decode, codec.conceal
+        self._look_back()
+        decode, conceal, repeatable = codec.decode, codec.conceal, codec.repeatable
         if codec.sample_rate != self.sample_rate:
             resampler = Resampler(codec.sample_rate, self.sample_rate)
-            decode, conceal = lambda payload: resampler.push(codec.decode(payload)), None
+            decode, conceal, repeatable = lambda payload: resampler.push(codec.decode(payload)), None, False
         self.encoding = codec.encoding
         self.decode: Callable[[bytes], Samples] = decode
         self._conceal: Callable[[int], Samples] = conceal or self._concealer.conceal
+        self._repeatable = repeatable
         self._comfort_noise = codec.comfort_noise
         self._lose = codec.lose
         self.wire = codec.wire
 
     def take(self, payload: bytes) -> AudioFrame:
         """Take the next packet's payload; return its sound, or what stands for it where it cannot be decoded."""
+        decode = self.decode  # called as `self.decode()`, CPython 3.11 would look for a method first
         try:
-            samples = self.decode(payload)
+            samples = decode(payload)
         except CodecError:
             samples = _NOTHING
         length = len(samples)
+        recent: bytes | Samples = payload if self._repeatable else samples
         if not length:
             self.payloads_bad += 1
             return self.conceal("bad_payload")
         if length != self.packet_samples:
             if len(payload) <= COMFORT_NOISE_OCTETS and self._comfort_noise is not None:
                 self.packets_comfort_noise += 1
-                samples = self._comfort_noise(payload, self._usual_length())
+                recent = samples = self._comfort_noise(payload, self._usual_length())
                 length = len(samples)
             else:
                 self.packet_samples = length
                 self.packet_time = length / self.sample_rate
-        self._recent.append(samples)
+        self._recent.append(recent)
         self._until_measured -= 1
         if self._until_measured < 0:
             self._until_measured = _MEASURED_OF - 1
@@ -185,8 +191,8 @@ class TrackLine:
 
     def _look_back(self) -> None:
         """Show the concealer what was heard since the last time."""
-        for samples in self._recent:
-            self._concealer.heard(samples)
+        for sound in self._recent:
+            self._concealer.heard(self.decode(sound) if isinstance(sound, bytes) else sound)
         self._recent.clear()
 
     def describe(self) -> dict[str, Any]:

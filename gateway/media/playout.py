@@ -159,7 +159,8 @@ class Playout:
             self._catch_up(now, goes_on=True)
             run = flight.last
         run.pcm += samples.tobytes()
-        return self._encode(samples)
+        encode = self._encode  # called as `self._encode()`, CPython 3.11 would look for a method first
+        return encode(samples)
 
     def push(self, samples: Samples, *, now: float) -> Sequence[bytes | str]:
         """Queue speech, int16 of shape (n,), any length; a tail shorter than 20 ms waits a little for more.
@@ -224,10 +225,12 @@ class Playout:
 
         The accounts of utterances that are over are closed.
         """
-        heard = self._flight.take(self._ear.time(now))
+        ear, ledger = self._ear, self._ledger
+        heard = self._flight.take(ear.time(now))
         for _, samples in heard:
-            self._ledger.heard += len(samples)
-        self._ledger.settle(now)
+            ledger.heard += len(samples)
+        if ear.pending or (self._begun and self._begun[0].end is not None):
+            ledger.settle(now)
         return heard
 
     def heard_by(self, count: int) -> float:

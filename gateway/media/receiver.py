@@ -35,7 +35,7 @@ class Receiver:
         ledger: Where the frames stand that were made up.
     """
 
-    __slots__ = ("_lines", "_number", "_open_codec", "_reorder", "ledger", "payloads_bad")
+    __slots__ = ("_inbound", "_lines", "_number", "_open_codec", "_reorder", "ledger", "payloads_bad")
 
     def __init__(self, open_codec: Callable[[], Codec], *, window: float = 0.06) -> None:
         self.payloads_bad = 0
@@ -43,24 +43,32 @@ class Receiver:
         self._open_codec = open_codec
         self._reorder = ReorderBuffer(window)
         self._lines: dict[Track, TrackLine] = {}
+        self._inbound: TrackLine | None = None  # one of them, the one that is asked for most
         self._number = NOT_STEADY  # sequence number of the last message, while all come in their turn
 
     def push(self, packet: MediaReceived, *, now: float) -> Sequence[AudioFrame]:
         """Take a packet, in whatever order; return the frames that are due, usually just one."""
-        frame = self.push_next(packet, now)
+        frame = self.push_next(packet.track, packet.sequence_number, packet.chunk, packet.payload, now)
         return self._sort_in(packet, now) if frame is None else (frame,)
 
-    def push_next(self, packet: MediaReceived, now: float) -> AudioFrame | None:
-        """Take a packet that comes in its turn, as nearly all do; None, and nothing is done, where it does not."""
-        number = packet.sequence_number
-        line = self._lines.get(packet.track)
-        if line is None or number != self._number + 1 or packet.chunk != line.next_chunk:
+    def push_next(self, track: Track, number: int, chunk: int, payload: bytes, now: float) -> AudioFrame | None:
+        """Take a packet that comes in its turn, as nearly all do; None, and nothing is done, where it does not.
+
+        Args:
+            track: As in `MediaReceived`, like the next three.
+            number: Its sequence number.
+            chunk: See `track`.
+            payload: See `track`.
+            now: The present.
+        """
+        line = self._inbound if track == "inbound" else self._lines.get(track)
+        if line is None or number != self._number + 1 or chunk != line.next_chunk:
             return None
         self._number = line.number = number
         line.next_chunk += line.stride
         line.jitter += (abs(now - line.due) - line.jitter) / 16  # RFC 3550, appendix A.8
         line.due = now + line.packet_time
-        frame = line.take(packet.payload)
+        frame = line.take(payload)
         if frame.concealed:
             self.payloads_bad += 1
         return frame
@@ -168,6 +176,7 @@ class Receiver:
 
     def _open_line(self, packet: MediaReceived, now: float) -> None:
         line = self._lines[packet.track] = TrackLine(packet.track, self._open_codec(), self.ledger)
+        self._inbound = self._lines.get("inbound")
         line.stride = self._reorder.tracks_counted_with(packet.track)
         line.next_chunk = packet.chunk
         line.due = now

@@ -70,13 +70,15 @@ class PicowsConnection(WebSocketConnection):
     def send(self, text: bytes) -> None:
         """Send one text message."""
         if self._open:
-            self._write(_TEXT, text)
+            write = self._write  # as in `usual_frame`
+            write(_TEXT, text)
             if self._write_paused and self._transport.get_write_buffer_size() > self._limits.max_write_bytes:
                 self._give_up("does_not_read")
 
     def usual_frame(self, text: bytes) -> None:
         """`picows` has read a whole text frame without reserved bits."""
-        self._keepalive.last_heard = now = self._clock()
+        clock = self._clock  # called as `self._clock()`, CPython 3.11 would look for a method first
+        self._keepalive.last_heard = now = clock()
         if self._open and self._between_messages and self._session is not None:
             if text.isascii():
                 self._session.text_received(text, now=now)

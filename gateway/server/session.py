@@ -26,7 +26,7 @@ from gateway.protocol.messages import (
     decode_carrier,
     read_carrier,
 )
-from gateway.protocol.stream import TRACKS, MediaReceived, MediaStream
+from gateway.protocol.stream import MediaReceived, MediaStream
 from gateway.server.admission import Ticket
 from gateway.server.transport import CloseCode, Link
 
@@ -99,7 +99,6 @@ class MediaSession:
         "_clock",
         "_link",
         "_owner",
-        "_payloads_bad",
         "_refusal",
         "_stream",
         "_timer",
@@ -134,7 +133,6 @@ class MediaSession:
         self._clock = clock
         self._stream = MediaStream(now=clock(), start_timeout=start_timeout)
         self._budget = ErrorBudget()
-        self._payloads_bad = 0
         self._timer: asyncio.TimerHandle | None = None
 
     # --- from the socket ------------------------------------------------------------------------------------------
@@ -148,26 +146,18 @@ class MediaSession:
 
     def text_received(self, text: bytes, *, now: float) -> None:
         """Take one message, whatever it is."""
-        if self.ended:
-            return
         call = self.call
+        if call is None and self.ended:
+            return
         try:
             try:
                 message = read_carrier(text)
             except READ_ERRORS:
                 self._take(decode_carrier(text), now)
                 return
-            if type(message) is not Media or call is None:
+            if call is None or type(message) is not Media:
                 self._take(message, now)
-                return
-            # What comes fifty times a second. The stream is in the one state in which there is a call.
-            body = message.media
-            payloads_bad = call.media_received(
-                MediaReceived(TRACKS[body.track], message.sequence_number, body.chunk, body.timestamp, body.payload),
-                now,
-            )
-            if payloads_bad != self._payloads_bad:
-                self._payloads_bad = payloads_bad
+            elif not call.media_received(message, now):  # the stream is in the one state in which there is a call
                 raise RemoteProtocolError("payload cannot be decoded")
         except UnsupportedCodecError as error:
             self.log.warning("stream cannot be decoded", error=str(error))
@@ -243,7 +233,6 @@ class MediaSession:
         if self._timer is not None:
             self._timer.cancel()
         self.call = self._owner.start_call(self, message, self._stream)
-        self._payloads_bad = self.call.payloads_bad
 
     def _watch(self) -> None:
         """Wake up when the next message of the stream's opening is overdue."""

@@ -50,10 +50,10 @@ class SuppressedReceiver:
         """Take a packet, and give the frames that are due."""
         return self._clean(self.receiver.push(packet, now=now))
 
-    def push_next(self, packet: MediaReceived, now: float) -> AudioFrame | None:
+    def push_next(self, track: Track, number: int, chunk: int, payload: bytes, now: float) -> AudioFrame | None:
         """Take a packet that comes in its turn."""
-        frame = self.receiver.push_next(packet, now)
-        return self._cleaned(frame) if frame is not None and frame.track == "inbound" else frame
+        frame = self.receiver.push_next(track, number, chunk, payload, now)
+        return self._cleaned(frame) if frame is not None and track == "inbound" else frame
 
     def pop(self, *, now: float) -> Sequence[AudioFrame]:
         """Give the frames whose time is over."""

@@ -19,7 +19,7 @@ from gateway.sinks.services import SinkServices
 from gateway.sinks.slot import SinkSlot
 from gateway.weakly import weakly
 
-__all__ = ["FanOut"]
+__all__ = ["FanOut", "Route"]
 
 
 class FanOut:
@@ -56,7 +56,7 @@ class FanOut:
         )
         self._slots: list[SinkSlot] = []
         self._on_failure = weakly(self._failed)
-        self._routes: dict[FrameTrack, _Route] = {track: _Route(self._on_failure) for track in sorted(ALL_TRACKS)}
+        self._routes: dict[FrameTrack, Route] = {track: Route(self._on_failure) for track in sorted(ALL_TRACKS)}
         self._preroll = Preroll(self._services.preroll) if self._services.preroll > 0 else None
         self._running: tuple[asyncio.TaskGroup, StreamInfo] | None = None
         self._released = False
@@ -68,9 +68,9 @@ class FanOut:
         """Hand a frame to every sink that wants its track. Never raises."""
         self._routes[frame.track].write(frame)
 
-    def writer(self, track: FrameTrack) -> Callable[[AudioFrame], None]:
-        """The same for the frames of one track."""
-        return self._routes[track].write
+    def route(self, track: FrameTrack) -> "Route":
+        """Where the frames of one track go."""
+        return self._routes[track]
 
     def tap(self, track: FrameTrack, write: Callable[[AudioFrame], None] | None) -> None:
         """Have something that is no sink called with each frame of a track, behind the sinks; None: nothing."""
@@ -191,7 +191,7 @@ class FanOut:
                 slot.fail(error, frames=1)
 
 
-class _Route:
+class Route:
     """One track: how many frames there were, and what is called with each."""
 
     __slots__ = ("_failed", "frames", "resampled", "tap", "writes")

@@ -14,7 +14,7 @@ import structlog
 
 from audio_codecs import Samples, open_codec
 from audio_codecs.g711 import decode_ulaw
-from gateway.protocol.stream import MediaReceived
+from gateway.protocol.messages import Media, MediaBody
 from gateway.sinks.base import StreamInfo
 from gateway.sinks.recorder.complete import Completion
 from gateway.sinks.recorder.recording import Recording
@@ -76,8 +76,8 @@ class Hour:
             else:
                 due += self.random.uniform(0, 0.004)
             self.clock.run_until(due)
-            packet = MediaReceived("inbound", number + numbers, number + numbers - 1, 0, self.payloads[number])
-            self.call.media_received(packet, due)
+            body = MediaBody("inbound", number + numbers - 1, 0, self.payloads[number])
+            self.call.media_received(Media(number + numbers, "", body), due)
             last = due
             if number % 40 == 0:
                 self.turn()
