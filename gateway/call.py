@@ -63,7 +63,7 @@ class Call(CallActions):
     """
 
     # What each frame needs; the rest is in the dictionary that every call has, which is far more memory to look into.
-    __slots__ = ("_clock", "_inbound", "_player", "_receiver", "_write", "end_reason")
+    __slots__ = ("_clock", "_inbound", "_played", "_player", "_receiver", "_write", "end_reason")
 
     def __init__(
         self,
@@ -128,6 +128,7 @@ class Call(CallActions):
         )
         self._write = self._sinks.write
         self._inbound = self._sinks.route("inbound")
+        self._played = self._sinks.route("played")
         self._services: CallServices | None = None
 
     # --- for agents -----------------------------------------------------------------------------------------------
@@ -145,7 +146,7 @@ class Call(CallActions):
         now = clock()
         player = self._player
         if now >= player.hear_at:
-            self._hear_enough(now)  # where no packets come, nobody else does
+            self._hear(now)  # where no packets come, nobody else does
         if not player.flow(samples, sample_rate, now):
             player.send_audio(samples, sample_rate, now)
             self._arm()
@@ -306,7 +307,7 @@ class Call(CallActions):
     def media_received(self, message: Media[int], now: float) -> bool:
         """Take one packet, fifty times a second. Returns whether all payloads since the last time could be decoded."""
         if now >= self._player.hear_at:
-            self._hear_enough(now)
+            self._hear(now)
         body = message.media
         track = TRACKS[body.track]
         frame = self._receiver.push_next(track, message.sequence_number, body.chunk, body.payload, now)
@@ -408,12 +409,12 @@ class Call(CallActions):
     def _hear(self, now: float) -> None:
         """Tell the sinks what of the application's sound is heard by now."""
         for frame in self._player.heard(now=now):
-            self._write(frame)
+            self._played.write(frame)
 
     def _hear_enough(self, now: float) -> None:
         """The same, when it is worth while."""
         for frame in self._player.heard_enough(now=now):
-            self._write(frame)
+            self._played.write(frame)
 
     def _sort_in(self, packet: MediaReceived, now: float) -> bool:
         """Take a packet that does not come in its turn; returns as `media_received`."""

@@ -22,6 +22,7 @@ __all__ = ["Player"]
 _MAX_MARKS: Final = 1000
 _MAX_UTTERANCES: Final = 100
 _HEARD_AT_ONCE: Final = 5  # pieces: five of them in one frame cost the sinks little more than one
+_HEAR_AGAIN: Final = (_HEARD_AT_ONCE - 1) * FRAME_SECONDS
 _MP3_SPACING: Final = 1.0  # seconds: Telnyx takes one file a second
 _MP3_MESSAGE: Final = 3600.0  # seconds: a whole file
 _ONE_PACKET_A_MESSAGE: Final = ("OPUS", "AMR-WB")
@@ -255,10 +256,12 @@ class Player:
 
     def heard(self, *, now: float) -> list[AudioFrame]:
         """Take the sound that was heard by now, as `played` frames on the call's time line, each gapless."""
-        rate = self.sample_rate
-        frames = [AudioFrame("played", samples, rate, position) for position, samples in self._playout.heard(now=now)]
+        playout = self._playout
+        frames = []
+        for position, samples in playout.heard(now=now):
+            frames.append(AudioFrame("played", samples, self.sample_rate, position))
         # Where nothing is in flight, what leaves next will not have been heard sooner than this.
-        self.hear_at = max(self._playout.heard_by(_HEARD_AT_ONCE), now + (_HEARD_AT_ONCE - 1) * FRAME_SECONDS)
+        self.hear_at = max(playout.heard_by(_HEARD_AT_ONCE), now + _HEAR_AGAIN)
         return frames
 
     def heard_enough(self, *, now: float) -> Sequence[AudioFrame]:

@@ -19,6 +19,7 @@ FRAME_SECONDS: Final = 0.02
 """Length of a piece of sound, and of the shortest message: Telnyx documents 20 ms as the least."""
 
 _OCTETS: Final = 2  # of a sample
+_INT16: Final = np.dtype(np.int16)  # numpy would look it up each time
 _ROUNDING: Final = 1e-6  # seconds that a deadline may be off, as it is a sum
 
 
@@ -142,7 +143,7 @@ class Flight:
                 del run.pcm[:size]
             run.deadline += count * FRAME_SECONDS
             run.position += size // _OCTETS
-            samples = np.frombuffer(pcm, np.int16)
+            samples = np.frombuffer(pcm, _INT16)
             if taken and taken[-1][0] + len(taken[-1][1]) == position:
                 position, before = taken.pop()
                 samples = np.concatenate((before, samples))
