@@ -167,7 +167,8 @@ def markdown(results: Results) -> str:
         rss = ", ".join(str(round(kib / 1000)) for kib in soak["rss_kib"])
         lines += [
             "",
-            f"**Soak**: {soak['calls']} calls came and went; resident memory in MB, idle and after each tenth:",
+            f"**Soak**: {soak['before']} calls came and went, and {soak['calls']} more, in which memory should not grow;"
+            " resident memory in MB, idle and after each batch:",
         ]
         lines += [f"{rss}."]
     return "\n".join(lines) + "\n"

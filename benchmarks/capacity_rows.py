@@ -37,7 +37,8 @@ class Plan:
         peer_calls: At once, against Pipecat, which holds few.
         capacity_of: The servers whose capacity is searched for.
         soak_calls: That come and go, in so many batches.
-        soak_batches: See `soak_calls`; two more go before them.
+        soak_batches: See `soak_calls`; as many and two more go before them, as the gateway keeps records of the last 1000
+            calls and events of the last 2000, and only what grows beyond those is wrong.
         with_peer: Whether Pipecat may be installed for it.
     """
 
@@ -147,15 +148,17 @@ class Bench:
     def soak(self) -> Result:
         """Memory while calls come and go."""
         batch = self.plan.soak_calls // self.plan.soak_batches
+        warm_up = 2 + self.plan.soak_batches
         with SERVERS["fast"](self._server_cores) as server:
             rss = [rss_kib(server.pid)]
-            for number in range(2 + self.plan.soak_batches):  # two to warm up
+            for number in range(warm_up + self.plan.soak_batches):
                 self._tell(f"soak, {number * batch} calls have come and gone")
                 put_load(server, calls=batch, settle=0.2, seconds=0.5, cores=self._load_cores)
                 time.sleep(0.1 if self._smoke else 1.0)
                 rss.append(rss_kib(server.pid))
                 _clear(server)
-        return {"calls": self.plan.soak_calls, "rss_kib": rss, "growth_kib": rss[-1] - rss[2]}
+        growth = rss[-1] - rss[warm_up]
+        return {"calls": self.plan.soak_calls, "before": warm_up * batch, "rss_kib": rss, "growth_kib": growth}
 
     # --- inside ---------------------------------------------------------------------------------------------------
 
