@@ -165,11 +165,8 @@ def markdown(results: Results) -> str:
             lines += _capacity_lines(name, found)
     if soak := results.get("soak"):
         rss = ", ".join(str(round(kib / 1000)) for kib in soak["rss_kib"])
-        lines += [
-            "",
-            f"**Soak**: {soak['before']} calls came and went, and {soak['calls']} more, in which memory should not grow;"
-            " resident memory in MB, idle and after each batch:",
-        ]
+        came = f"{soak['before']} calls came and went, and {soak['calls']} more, in which memory should not grow"
+        lines += ["", f"**Soak**: {came}; resident memory in MB, idle and after each batch:"]
         lines += [f"{rss}."]
     return "\n".join(lines) + "\n"
 
