@@ -37,8 +37,8 @@ class Plan:
         peer_calls: At once, against Pipecat, which holds few.
         capacity_of: The servers whose capacity is searched for.
         soak_calls: That come and go, in so many batches.
-        soak_batches: See `soak_calls`; as many and two more go before them, as records of the last 1000 calls are kept and
-            events of the last 2000, and only what grows beyond those is wrong.
+        soak_batches: See `soak_calls`; as many and two more go before them, as records of the last 1000 calls are kept
+            and events of the last 2000, and only what grows beyond those is wrong.
         with_peer: Whether Pipecat may be installed for it.
     """
 
