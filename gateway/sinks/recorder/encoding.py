@@ -21,7 +21,7 @@ from gateway.sinks.recorder.options import RecordingOptions
 __all__ = ["ENCODINGS", "Encoding", "FileFormat", "Heard", "Layout", "Rows"]
 
 Heard: TypeAlias = npt.NDArray[Any]
-"""The sound of two tracks, each by itself: shape (2, n), the caller first."""
+"""The sound of two tracks, side by side: shape (n, 2), the caller first."""
 
 Rows: TypeAlias = npt.NDArray[Any]
 """What a file holds: shape (n, channels)."""
@@ -115,12 +115,9 @@ class Layout:
     def rows(self, heard: Heard) -> Rows:
         """From what was heard to rows of the file. Samples if `mixed`, else whatever it holds."""
         if self.mixed:
-            mixed: Rows = _sum(heard[0], heard[1])[:, np.newaxis]
+            mixed: Rows = _sum(heard[:, 0], heard[:, 1])[:, np.newaxis]
             return mixed
-        rows = np.empty((heard.shape[1], len(self.tracks)), heard.dtype)
-        for channel, track in enumerate(self.tracks):
-            rows[:, channel] = heard[track]
-        return rows
+        return heard if self.tracks == (0, 1) else heard.take(self.tracks, axis=1)
 
     def put(self, rows: Rows, track: int, sound: Any) -> None:
         """Put the sound of one track into rows of the file where that track is silent so far; samples if `mixed`."""

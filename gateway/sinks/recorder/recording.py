@@ -222,12 +222,12 @@ class Recording:
         if len(sound):
             file.add(max(0, start), column, sound)
             if self.options.timeout_secs:
-                self._listen(max(0, start), sound[np.newaxis])
+                self._listen(max(0, start), sound[:, np.newaxis])
 
     def _listen(self, position: int, heard: Heard) -> None:
         """Note where anything was to be heard last."""
         samples = self.sound.encoding.decode(heard) if self.sound.waits_encoded else heard
-        loud = loud_blocks(samples.T, self.sample_rate)
+        loud = loud_blocks(samples, self.sample_rate)
         if any(loud):
             blocks = len(loud) - loud[::-1].index(True)
             until = position + round(blocks * BLOCK_SECONDS * self.sample_rate)

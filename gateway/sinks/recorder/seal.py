@@ -112,7 +112,7 @@ class SealedFile:
 
     def write(self, position: int, heard: Heard) -> None:
         """See `SoundFile`."""
-        self._put(_ROWS, position, self._sound.rows(heard), heard.shape[1])
+        self._put(_ROWS, position, self._sound.rows(heard), len(heard))
 
     def add(self, position: int, track: int, sound: Rows) -> None:
         """See `SoundFile`."""

@@ -75,8 +75,7 @@ class RecorderSink:
         Raises:
             SinkError: The recording has failed, or the frame is not at the rate the stream was opened with.
         """
-        window = self._window
-        samples: Any = frame.samples  # to numpy's type stubs an array is no buffer before Python 3.12
+        window, samples = self._window, frame.samples
         at = frame.timestamp - window.start
         end = at + len(samples)
         if at < 0 or end > window.limit or frame.sample_rate != window.sample_rate:
@@ -264,10 +263,11 @@ class G711RecorderSink(RecorderSink):
             return
         if len(payload) != length:  # it was made up, or played
             payload = self._compress(frame.samples)
+        units = np.frombuffer(payload, np.uint8)
         if frame.track == "inbound":
-            window.left[at:end] = payload
+            window.left[at:end] = units
         else:
-            window.right[at:end] = payload
+            window.right[at:end] = units
             if frame.timestamp != window.right_end:
                 self._begin_piece(frame.timestamp)
             window.right_end = window.start + end

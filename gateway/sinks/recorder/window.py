@@ -1,7 +1,9 @@
 """The part of the file that is being heard: frames are placed in it as they come, and turn by turn it moves on.
 
-A frame's way ends here with one copy into memory that lies side by side: what a frame costs is mostly the memory that
-it touches, as that of hundreds of calls is in no cache. Everything else is done once for a whole turn.
+A frame's way ends here with one copy to its place in memory that lies as the file has it, two tracks side by side: what
+a frame costs is mostly the memory that it touches, as that of hundreds of calls is in no cache. Everything else is done
+once for a whole turn, and by plain copies of octets: numpy would let the other threads have the interpreter for them,
+the event loop and the writer thread, which wait for each other then several times a turn.
 
 The window's beginning is the last 0.2 s of the turn before, which go to the disk a second time: the application's
 channel is told a little late (sound is sent ahead of its time, and told a tenth of a second at a time), and would
@@ -25,15 +27,17 @@ class Block:
     """A piece of memory for the sound of two tracks.
 
     Attributes:
-        heard: Shape (2, n).
+        heard: Shape (n, 2).
         tracks: The same, each by itself.
+        octets: The same as octets.
     """
 
-    __slots__ = ("heard", "tracks")
+    __slots__ = ("heard", "octets", "tracks")
 
     def __init__(self, length: int, dtype: np.dtype[Any], silence: int = 0) -> None:
-        self.heard = np.full((2, length), silence, dtype)
-        self.tracks = (self.heard[0].data, self.heard[1].data)
+        self.heard = np.full((length, 2), silence, dtype)
+        self.tracks = (self.heard[:, 0], self.heard[:, 1])
+        self.octets = self.heard.data.cast("B")
 
 
 class BlockPool:
@@ -46,13 +50,20 @@ class BlockPool:
         sample_rate: In Hz.
         dtype: Of a value.
         silence: The value that is silent.
+
+    Attributes:
+        length: Of a block, in samples of each track.
+        kept: How much of a turn is kept for the next; the same.
+        row: Octets of a sample of each track.
     """
 
     def __init__(self, sample_rate: int, dtype: np.dtype[Any], silence: int) -> None:
         self.length = round(_ROOM * sample_rate)
         self.kept = round(_KEPT * sample_rate)
+        self.row = 2 * dtype.itemsize
         self._dtype = dtype
         self._silence = silence
+        self._silent = memoryview(np.full(2 * self.length, silence, dtype).tobytes())
         self._blocks: list[Block] = []
 
     def take(self) -> Block:
@@ -69,8 +80,9 @@ class BlockPool:
             block: The block.
             used: How much of it is not silent; what was just written is still in the writer thread's cache.
         """
-        if len(self._blocks) < _SPARE:
-            block.heard[:, :used] = self._silence
+        if len(self._blocks) < _SPARE and len(block.heard) == self.length:
+            end = used * self.row
+            block.octets[:end] = self._silent[:end]
             self._blocks.append(block)
 
 
@@ -89,8 +101,8 @@ class Stretch(NamedTuple):
 
     @property
     def heard(self) -> Heard:
-        """The sound, shape (2, length)."""
-        return self.block.heard[:, : self.length]
+        """The sound, shape (length, 2)."""
+        return self.block.heard[: self.length]
 
 
 class Window:
@@ -151,7 +163,8 @@ class Window:
         kept = min(self.kept, full.length)
         self.start += full.length - kept
         if position - self.start < self.room:
-            self._block.heard[:, :kept] = full.block.heard[:, full.length - kept : full.length]
+            row = self._pool.row
+            self._block.octets[: kept * row] = full.block.octets[(full.length - kept) * row : full.length * row]
         else:
             self.start, kept = position, 0
         self.filled = kept

@@ -36,8 +36,7 @@ def tones() -> Samples:
 def wav(path: Path, sound: Samples, *, encoding: str = "linear16") -> Path:
     form = FileFormat(SECOND, ENCODINGS[encoding], Layout())
     file = WavFile(path, form)
-    heard = np.ascontiguousarray(sound.T)
-    file.write(0, form.encoding.encode(heard) if form.waits_encoded else heard)
+    file.write(0, form.encoding.encode(sound) if form.waits_encoded else sound)
     file.finish()
     file.close()
     return path

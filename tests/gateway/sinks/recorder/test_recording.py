@@ -19,8 +19,8 @@ NOTHING = Sound([], [], 0)
 
 def rows(position: int, left: Samples, frames: int = 1) -> Sound:
     """Sound of the caller alone."""
-    block = Block(len(left), np.dtype(np.int16))
-    block.heard[:] = left, np.zeros_like(left)
+    block = Block(max(len(left), POOL.length), np.dtype(np.int16))
+    block.heard[: len(left), 0] = left
     return Sound([Stretch(position, block, len(left))], [], frames)
 
 

@@ -28,8 +28,8 @@ STEREO = FileFormat(8000, ENCODINGS["linear16"], Layout())
 def sealed(path: Path, *, final: bool = True) -> Path:
     """Three chunks of sound: 800 rows, some of them again with more, and a late piece."""
     file = SealedFile(path, STEREO, KEY)
-    file.write(0, two(noise(800, 1), np.zeros(800, np.int16)).T)
-    file.write(600, two(noise(1000, 1)[600:], noise(400, 2)).T)
+    file.write(0, two(noise(800, 1), np.zeros(800, np.int16)))
+    file.write(600, two(noise(1000, 1)[600:], noise(400, 2)))
     file.add(100, 1, noise(50, 3))
     if final:
         file.finish()
@@ -68,7 +68,7 @@ def test_every_format_can_be_sealed(name: str, layout: Layout, tmp_path: Path) -
     form = FileFormat(8000, ENCODINGS[name], layout)
     files = (SealedFile(tmp_path / "a.wav.sealed", form, KEY), WavFile(tmp_path / "b.wav", form))
     for file in files:
-        heard = two(noise(500, 1), noise(500, 2)).T
+        heard = two(noise(500, 1), noise(500, 2))
         file.write(1000, form.encoding.encode(heard) if form.waits_encoded else heard)
         late = noise(100, 3)
         file.add(200, 1, form.encoding.encode(late) if form.waits_encoded else late)
@@ -116,9 +116,9 @@ def test_a_change_never_goes_unnoticed(at: int, bit: int, tmp_path: Path) -> Non
 
 def test_a_full_disk_leaves_what_was_written(tmp_path: Path) -> None:
     file = SealedFile(tmp_path / "a.wav.sealed", STEREO, KEY)
-    file.write(0, two(noise(800, 1), noise(800, 2)).T)
+    file.write(0, two(noise(800, 1), noise(800, 2)))
     with no_file_beyond(5000), pytest.raises(OSError, match="File too large"):
-        file.write(800, two(noise(8000, 3), noise(8000, 4)).T)
+        file.write(800, two(noise(8000, 3), noise(8000, 4)))
     file.finish()
     file.close()
     assert unseal(tmp_path / "a.wav.sealed", KEY, tmp_path / "a.wav") is False

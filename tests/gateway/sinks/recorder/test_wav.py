@@ -42,7 +42,7 @@ def test_the_file_is_what_was_written_wherever_the_channels_are(
         model = np.pad(model, ((0, max(0, ends[what] - len(model))), (0, 0)))
         sound = noise(length, number)
         if what == "rows":
-            wav.write(position, two(sound, sound[::-1]).T)
+            wav.write(position, two(sound, sound[::-1]))
             model[position : ends[what]] = two(sound, sound[::-1])
         else:
             column = ["left", "right"].index(what)
@@ -64,10 +64,10 @@ def test_every_format_says_what_it_is_and_is_silent_where_nothing_was_written(
     path = tmp_path / "a.wav"
     wav = WavFile(path, sound)
     dtype, silence = sound.waiting
-    heard = np.full((2, 300), silence, dtype)
-    heard[0] = heard[1] = sound.encoding.encode(np.full(300, 8031, np.int16)) if sound.waits_encoded else 8031
+    heard = np.full((300, 2), silence, dtype)
+    heard[:] = sound.encoding.encode(np.full((300, 2), 8031, np.int16)) if sound.waits_encoded else 8031
     wav.write(300_001, heard)
-    wav.add(200_000, 1, heard[1, :100])
+    wav.add(200_000, 1, heard[:100, 1])
     wav.finish()
     wav.close()
     found, offset, data_bytes = read_header(path)
@@ -87,7 +87,7 @@ def test_a_file_can_be_played_while_it_grows(tmp_path: Path) -> None:
     wav = WavFile(path, STEREO)
     assert len(read_wav(path)) == 0
     rows = two(noise(800, 1), noise(800, 2))
-    wav.write(0, rows.T)
+    wav.write(0, rows)
     assert np.array_equal(read_wav(path), rows)
     assert read_header(path).data_bytes == 3200
     wav.close()
@@ -130,8 +130,8 @@ def test_above_4_gib_it_becomes_rf64(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     wav = WavFile(path, FileFormat(48_000, ENCODINGS["linear16"], Layout()))
     last = 2**30 + 1000
-    wav.write(0, two(noise(100, 1), noise(100, 2)).T)
-    wav.write(last, two(noise(10, 3), noise(10, 4)).T)
+    wav.write(0, two(noise(100, 1), noise(100, 2)))
+    wav.write(last, two(noise(10, 3), noise(10, 4)))
     wav.finish()
     wav.close()
     assert read_header(path).data_bytes == 4 * (last + 10)
@@ -148,7 +148,7 @@ def test_just_below_4_gib_it_is_still_riff(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     wav = WavFile(path, STEREO)
     length = (2**32 - 1 - 72) // 4 - 1
-    wav.write(length - 10, two(noise(10), noise(10)).T)
+    wav.write(length - 10, two(noise(10), noise(10)))
     wav.finish()
     wav.close()
     with wave.open(str(path)) as file:
@@ -176,7 +176,7 @@ def test_repair_keeps_whole_rows_and_makes_the_header_true(tmp_path: Path, *, fi
 def test_half_a_row_is_cut_off(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     wav = WavFile(path, STEREO)
-    wav.write(0, two(noise(10, 1), noise(10, 2)).T)
+    wav.write(0, two(noise(10, 1), noise(10, 2)))
     wav.close()
     with path.open("ab") as file:
         file.write(b"\x01\x02\x03")
