@@ -3,19 +3,22 @@
     python -m benchmarks.bench_frame [--smoke] [--rounds 10]
 
 The server's own connections get WebSocket frames of 20 ms PCMU by hand, and their echoes end in a list: everything from
-the octets of a segment to those of its answer, and no system call. Three ways: `one call`, over and over, so that all
-is warm; `300 calls` in turn, each with memory of its own; and `swept`, the same with a megabyte of other memory copied
-between two frames, as much as the second cache of many processors holds. Each with no sink, with the level meter, and
-with the recorder too; best and median of the rounds in microseconds, of the event loop's thread alone.
+the octets of a segment to those of its answer, and no system call. With one call, over and over, so that all is warm,
+and with 300 in turn, each with memory of its own; and both once more with a message through a loopback socket of the
+call between any two frames (`+`), not in the time that is told, so that the kernel has the caches in between as in a
+server. Each with no sink, with the level meter, and with the recorder too; best and median of the rounds in
+microseconds, of the event loop's thread alone.
 
-A real server is somewhere between the second and the third: between two frames the kernel takes one from a socket, puts
-another into one, and waits. What that makes together: `benchmarks.bench_capacity`.
+What a server makes of that with its own sockets: `benchmarks.bench_capacity`.
 """
 
 import argparse
 import asyncio
 import contextlib
+import itertools
 import platform
+import select
+import socket
 import statistics
 import sys
 import tempfile
@@ -50,7 +53,8 @@ _FRAME: Final = 0.02
 _JITTER: Final = 0.001
 _SOUND: Final = bytes(200 + (7 * n) % 40 for n in range(160))
 _SINKS: Final = ("no sinks", "level", "recorder, level")
-_WAYS: Final = {"one call": (1, 0), "300 calls": (300, 0), "swept": (300, 2**20)}
+_WAYS: Final = {"1 call": (1, False), "300 calls": (300, False), "1 call +": (1, True), "300 calls +": (300, True)}
+_MESSAGE: Final = bytes(370)  # about as much as 20 ms PCMU with all around it
 _REQUEST: Final = (
     b"GET /media HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
@@ -116,7 +120,34 @@ class _Time:
         return self.now
 
 
-async def _measure(which: str, calls: int, swept: int, *, rounds: int, frames: int) -> list[float]:
+class _Sockets:
+    """The kernel's part: one connection for each call, and a message that goes through it both ways."""
+
+    def __init__(self, connections: int) -> None:
+        self._poll = select.poll()
+        with socket.create_server(("127.0.0.1", 0), backlog=connections) as listener:
+            self._pairs = []
+            for _ in range(connections):
+                near = socket.create_connection(listener.getsockname())
+                far, _ = listener.accept()
+                self._poll.register(far, select.POLLIN)
+                self._pairs.append((near, far))
+        self._turns = itertools.cycle(self._pairs)
+
+    def turn(self) -> None:
+        near, far = next(self._turns)
+        near.send(_MESSAGE)
+        self._poll.poll()
+        far.send(far.recv(2 * len(_MESSAGE)))
+        near.recv(2 * len(_MESSAGE))
+
+    def close(self) -> None:
+        for pair in self._pairs:
+            for end in pair:
+                end.close()
+
+
+async def _measure(which: str, calls: int, *, kernel: bool, rounds: int, frames: int) -> list[float]:
     """Microseconds of a frame, for each round."""
     log = make_log("error", "text")
     clock = _Time()
@@ -150,17 +181,15 @@ async def _measure(which: str, calls: int, swept: int, *, rounds: int, frames: i
             )
         )
         callers = [_Caller(number, factories[0]) for number in range(calls)]
-        memory, at = bytearray(16 * 2**20), 0
-        view = memoryview(memory)
+        sockets = stack.enter_context(contextlib.closing(_Sockets(calls))) if kernel else None
         results = []
         for turn in range(rounds + 1):
             took = 0
             for number in range(frames):
                 clock.now += _FRAME + (_JITTER if number % 2 else -_JITTER)
                 for caller, octets in [(caller, caller.next()) for caller in callers]:
-                    if swept:
-                        at = (at + swept) % (len(memory) - swept)
-                        bytes(view[at : at + swept])
+                    if sockets is not None:
+                        sockets.turn()
                     begin = time.perf_counter_ns()
                     caller.receive(octets)
                     took += time.perf_counter_ns() - begin
@@ -190,11 +219,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f"{'':16}" + "".join(f"{way:>20}" for way in _WAYS))
     for which in _SINKS:
         line = f"{which:16}"
-        for calls, swept in _WAYS.values():
+        for calls, kernel in _WAYS.values():
             calls = min(calls, 20) if options.smoke else calls
-            frames = max(1, wanted // calls // (3 if swept else 1))
+            frames = max(1, wanted // calls)
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                results = runner.run(_measure(which, calls, swept, rounds=rounds, frames=frames))
+                results = runner.run(_measure(which, calls, kernel=kernel, rounds=rounds, frames=frames))
             line += f"{min(results):10.2f}{statistics.median(results):10.2f}"
         print(line, flush=True)
     return 0
