@@ -136,11 +136,9 @@ class UploadQueue:
             folder = await self._next()
             self._known[folder] = None
             try:
-                await self._upload(folder)
+                again = await self._upload(folder)
             except Exception as error:  # noqa: BLE001 - whatever it is, it must cost this attempt and no other
                 again = await self._failed(folder, f"{type(error).__name__}: {error}")
-            else:
-                again = None
             del self._known[folder]
             if again is not None:
                 self._push(folder, again)
@@ -158,20 +156,22 @@ class UploadQueue:
                 async with asyncio.timeout(wait):
                     await self._changed.wait()
 
-    async def _upload(self, folder: Path) -> None:
+    async def _upload(self, folder: Path) -> float | None:
+        """Store one; None, or when to look again, where others are at it."""
         values = await asyncio.to_thread(read_sidecar, folder)
         if values.get("state") != "final":
             raise StoreError("the recording is not final yet")
         file = folder / str(values["file"])
         try:
             claimed = await asyncio.to_thread(claim, file, new=False)
-        except BlockingIOError:
-            return  # another worker is at it, and will try again if it fails
+        except BlockingIOError:  # by who completes it, a moment longer; or by another worker, which may die of it
+            return self._clock() + self._first_wait
         try:
             if await asyncio.to_thread((folder / MARKER).exists):  # else another worker was faster
                 await self._store_both(folder, file, values)
         finally:
             os.close(claimed)
+        return None
 
     async def _store_both(self, folder: Path, file: Path, values: dict[str, Any]) -> None:
         url = await self._put(file, values["sha256"])

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from structlog.testing import capture_logs
 from gateway.errors import StoreError
 from gateway.sinks.recorder.complete import Completion
 from gateway.sinks.recorder.upload import MARKER, UploadQueue, mark
+from gateway.sinks.recorder.wav import claim
 from tests.gateway.sinks.recorder.recordings import noise, sidecar
 from tests.gateway.sinks.recorder.test_recording import POOL, begun, rows
 
@@ -131,6 +133,19 @@ async def test_a_recording_that_is_not_final_waits(tmp_path: Path) -> None:
         assert not shelf.objects
         Completion().complete(recording.folder)
         uploads.ready(recording.folder)
+        await stored(uploads, 1)
+    assert set(shelf.objects) == {"one/recording.wav", "one/recording.json"}
+
+
+async def test_a_recording_that_is_claimed_is_not_forgotten(tmp_path: Path) -> None:
+    folder = final(tmp_path / "one")
+    claimed = claim(folder / "recording.wav", new=False)  # by who completes it, a moment longer, or by another worker
+    shelf = Shelf()
+    async with queue(tmp_path, shelf) as uploads:
+        give(uploads, folder)
+        await asyncio.sleep(0.05)
+        assert uploads.describe() == {"uploads_waiting": 1, "uploads_stored": 0, "uploads_failed_attempts": 0}
+        os.close(claimed)
         await stored(uploads, 1)
     assert set(shelf.objects) == {"one/recording.wav", "one/recording.json"}
 
