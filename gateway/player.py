@@ -23,7 +23,7 @@ _MAX_MARKS: Final = 1000
 _MAX_UTTERANCES: Final = 100
 _HEARD_AT_ONCE: Final = 5  # pieces: five of them in one frame cost the sinks little more than one
 _HEAR_AGAIN: Final = (_HEARD_AT_ONCE - 1) * FRAME_SECONDS
-_MP3_SPACING: Final = 1.0  # seconds: Telnyx takes one file a second
+_MP3_SPACING: Final = 1.1  # seconds: Telnyx takes one file a second, and may get the first later than it left
 _MP3_MESSAGE: Final = 3600.0  # seconds: a whole file
 _ONE_PACKET_A_MESSAGE: Final = ("OPUS", "AMR-WB")
 """Codecs whose packets tell their own length: two of them in one message would be read as one."""
