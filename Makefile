@@ -32,7 +32,7 @@ bench-smoke: .venv/.dev ## each benchmark for a moment, to see that it runs
 wheel: .venv/.dev ## build the wheel and test it outside the tree
 	@$(PY) tests/wheel.py
 
-bench-capacity: .venv/.dev ## calls a core holds, and what each costs, beside bare servers and Pipecat (twenty minutes)
+bench-capacity: .venv/.dev ## calls a core holds, and what each costs, beside bare servers and Pipecat (half an hour)
 	@$(PY) -m benchmarks.bench_capacity
 
 quality: .venv/.quality ## speech through each codec and through loss, scored by PESQ (wants a C compiler and espeak-ng)

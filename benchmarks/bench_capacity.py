@@ -8,7 +8,7 @@ which is set up once. Servers on one core, the load on another, uvloop for all; 
 and its echo out; CPU is that of the whole server process. Servers take turns in each round; a ratio is the median of
 the rounds' ratios. A round in which the load itself was more than 3 ms late is repeated, twice at most.
 
-About twenty minutes; `--quick` takes six and is for looking. The results go to
+About half an hour; `--quick` takes six and is for looking. The results go to
 `benchmarks/results/DATE-capacity.json` and `.md`; `--write-docs` measures nothing and puts the newest results into
 docs/performance.md.
 """
