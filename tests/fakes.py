@@ -236,7 +236,7 @@ async def settle() -> None:
 async def until(condition: Callable[[], bool], *, timeout: float = 5.0) -> None:
     """Wait for what nobody tells."""
     async with asyncio.timeout(timeout):
-        while not condition():  # noqa: ASYNC110
+        while not condition():  # noqa: ASYNC110 - any condition, so there is no event
             await asyncio.sleep(0.002)
 
 

@@ -29,7 +29,7 @@ class Block:
     Attributes:
         heard: Shape (n, 2).
         tracks: The same, each by itself.
-        octets: The same as octets.
+        octets: All of it as it lies in memory.
     """
 
     __slots__ = ("heard", "octets", "tracks")

@@ -104,7 +104,7 @@ async def test_what_waits_outlives_the_process_and_keeps_its_turn(tmp_path: Path
     folder, shelf = final(tmp_path / "one", mark=False), Shelf(refuse=1000)
     async with queue(tmp_path, shelf, first_wait=500.0, longest_wait=500.0, clock=lambda: 1000.0) as uploads:
         give(uploads, folder)
-        while not uploads.failures:  # noqa: ASYNC110
+        while not uploads.failures:  # noqa: ASYNC110 - as in `stored`
             await asyncio.sleep(0.002)
         await asyncio.sleep(0.02)
     marker = json.loads((folder / MARKER).read_bytes())
@@ -112,7 +112,7 @@ async def test_what_waits_outlives_the_process_and_keeps_its_turn(tmp_path: Path
     assert 1250 <= marker["not_before"] <= 1750
     shelf.refuse = 0
     async with queue(tmp_path, shelf, clock=lambda: 1200.0) as uploads:
-        while not uploads.describe()["uploads_waiting"]:  # noqa: ASYNC110
+        while not uploads.describe()["uploads_waiting"]:  # noqa: ASYNC110 - as in `stored`
             await asyncio.sleep(0.002)
         await asyncio.sleep(0.02)
         assert uploads.stored == 0  # its time has not come
@@ -128,7 +128,7 @@ async def test_a_recording_that_is_not_final_waits(tmp_path: Path) -> None:
     shelf = Shelf()
     async with queue(tmp_path, shelf) as uploads:
         give(uploads, recording.folder)
-        while uploads.failures < 3:  # noqa: ASYNC110
+        while uploads.failures < 3:  # noqa: ASYNC110 - as in `stored`
             await asyncio.sleep(0.002)
         assert not shelf.objects
         Completion().complete(recording.folder)
